@@ -1,0 +1,21 @@
+/* pool.h - the cores of this machine as one tool: a pool of threads that run numbered parts.
+ *
+ * The parts of a job and what each computes never depend on the number of threads, so that
+ * threads change the time and never a bit. Waiting threads sleep (futex), they do not spin for
+ * longer than a few microseconds. */
+#ifndef HONE_POOL_H
+#define HONE_POOL_H
+
+struct pool;
+
+int pool_cores(void); /* cores this process may use: affinity and cgroup limit, at least 1 */
+/* `threads` in all, the caller of pool_run included; 0: pool_cores(). NULL where the system
+ * refuses threads. Called from the main thread before any device is opened. */
+struct pool *pool_make(int threads);
+void pool_drop(struct pool *p);
+int pool_threads(const struct pool *p);
+/* Runs fn(arg, part, thread) for part 0..parts-1 and returns when all are done. Which thread takes
+ * which part is open; thread is 0..threads-1, for scratch memory. One job at a time; not reentrant.
+ * p may be NULL: all parts run in the caller. */
+void pool_run(struct pool *p, int parts, void (*fn)(void *arg, int part, int thread), void *arg);
+#endif
