@@ -33,8 +33,10 @@ struct mat mat_rows(struct mat m, int first, int rows);                  /* a vi
 struct mat mat_cols(struct mat m, int first, int cols);                  /* a view of some columns */
 
 /* A weight of a product: w is [out, in], F32 or BF16; it is multiplied in type t (the compute
- * type). `packed` is memory of kernels_packed_bytes() that settle() fills from w, and NULL where
- * that is 0: then w itself is read (and w.t == t, or w is BF16 and t F32: widened as it is read). */
+ * type): with t == BF16 both factors are rounded to BF16, sums stay F32. `packed` is memory of
+ * kernels_packed_bytes() that settle() fills from w, and NULL where that is 0: then w itself is read
+ * (and w.t == t, or w is BF16 and t F32: widened as it is read). A packed weight's w is read by
+ * settle only. linear_back needs PACK_BACKWARD; linear can do with either. */
 struct weight { struct mat w; void *packed; enum dtype t; };
 enum packing { PACK_FORWARD = 1, PACK_BACKWARD = 2 };                    /* which products will come */
 
@@ -46,6 +48,15 @@ struct seqs { const int32_t *start; int n, longest; };
  * operation draws kernels_random(draw, row * cols + col). */
 struct draw { uint64_t seed; uint32_t step, micro, layer, site; };
 uint32_t kernels_random(struct draw d, uint64_t index);                  /* uniform in 32 bits */
+/* The same in two halves, for loops: the key of a draw, and the value of one index under a key
+ * (the finalizer of SplitMix64, Steele, Lea and Flood 2014, over a Weyl sequence). */
+uint64_t kernels_key(struct draw d);
+static inline uint32_t kernels_random_at(uint64_t key, uint64_t index) {
+    uint64_t z = key + index * UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (uint32_t)((z ^ (z >> 31)) >> 32);
+}
 
 /* The scalars of an update, in device memory, so that no step needs the host. "in" is uploaded at
  * the start of a step with the outs zeroed, "out" is downloaded at its end. */
@@ -68,7 +79,9 @@ struct slot {
     float lr_scale;                   /* 1, or a group's own factor */
 };
 
-struct attention { int heads, kv_heads, head_dim; float scale; };        /* causal, GQA */
+/* Causal; heads is a multiple of kv_heads (GQA); head_dim is even and at most ATTENTION_HEAD_DIM. */
+#define ATTENTION_HEAD_DIM 256
+struct attention { int heads, kv_heads, head_dim; float scale; };
 
 struct sampling {
     float temperature;                /* 0: greedy, the lowest id of equals */
@@ -82,7 +95,9 @@ struct device_info {
     int threads;
     int64_t memory_total, memory_free;                 /* bytes */
     bool fast[DTYPES];                                 /* a product in this type is at least as fast as in F32 */
-    int pack_rows, pack_cols, pack_copies[DTYPES];     /* the packing rule of kernels_packed_bytes */
+    /* The packing rule of kernels_packed_bytes: what rows and cols are rounded up to, and how many copies a
+     * weight of a type has that is multiplied backward too (forward only: one, where there is any). */
+    int pack_rows, pack_cols, pack_copies[DTYPES];
     size_t scratch_per_thread;                         /* part of kernels_workspace_bytes */
 };
 
@@ -117,7 +132,7 @@ struct kernels {
     void (*settle)(struct device *, const struct weight *w, unsigned packing); /* w will not change until the next settle */
     void (*linear)(struct device *, struct mat y, struct mat x, const struct weight *w, float alpha, float beta);       /* y = alpha x w' + beta y */
     void (*linear_back)(struct device *, struct mat dx, struct mat dy, const struct weight *w, float alpha, float beta); /* dx = alpha dy w + beta dx */
-    void (*linear_grad)(struct device *, struct mat dw, struct mat dy, struct mat x, float alpha);                      /* dw (F32) adds alpha dy' x */
+    void (*linear_grad)(struct device *, struct mat dw, struct mat dy, struct mat x, float alpha);                      /* dw (F32) adds alpha dy' x; in BF16 where both are */
     void (*bias)(struct device *, struct mat y, struct mat b);          /* y adds b [1, cols] to every row */
     void (*bias_grad)(struct device *, struct mat db, struct mat dy);   /* db (F32) adds the column sums */
 
@@ -131,7 +146,7 @@ struct kernels {
     void (*noise)(struct device *, struct mat x, struct seqs s, float alpha, struct draw draw); /* NEFTune: adds uniform(-1,1) alpha / sqrt(length cols) */
 
     /* ---- block of a transformer ---- */
-    /* x adds residual first (residual.p may be NULL); y = x rstd weight, rstd [rows] F32 = 1/sqrt(mean x^2 + eps) */
+    /* x adds residual first (residual.p may be NULL); y = x rstd weight, rstd [rows] F32 = 1/sqrt(mean x^2 + eps), NULL: not wanted */
     void (*norm)(struct device *, struct mat y, float *rstd, struct mat x, struct mat residual, struct mat weight, float eps);
     /* dx adds; dweight (F32 [1, cols], NULL p: frozen) adds */
     void (*norm_back)(struct device *, struct mat dx, struct mat dweight, struct mat dy, struct mat x, struct mat weight, const float *rstd);
@@ -150,7 +165,9 @@ struct kernels {
     void (*xent)(struct device *, float *loss, struct mat grad, struct mat logits, const int32_t *target, const struct block *block);
     void (*total)(struct device *, struct block *block, const float *loss, int n);      /* block->loss adds the sum, in order, in double */
     void (*sumsq)(struct device *, struct block *block, const struct slot *slots, int n); /* block->sumsq adds the squares of all g (in fixed chunks) */
-    void (*clip)(struct device *, struct block *block);                                  /* sets clip and skipped from sumsq, loss and the limits */
+    /* With norm = sqrt(sumsq): clip = min(1, max_norm / (norm + 1e-6)) as torch; skipped where norm or loss is not finite,
+     * norm > norm_limit, or loss * inv_trained > loss_limit. */
+    void (*clip)(struct device *, struct block *block);
     /* w, m, v from g * clip, as torch.optim.AdamW; nothing changes where block->skipped. g is left as it is. slots is host memory. */
     void (*adamw)(struct device *, const struct slot *slots, int n, const struct block *block);
 

@@ -5,12 +5,18 @@
  * longer than a few microseconds. */
 #ifndef HONE_POOL_H
 #define HONE_POOL_H
+#include <stdint.h>
 
 struct pool;
 
+#define POOL_THREADS_MAX 256
+
 int pool_cores(void); /* cores this process may use: affinity and cgroup limit, at least 1 */
-/* `threads` in all, the caller of pool_run included; 0: pool_cores(). NULL where the system
- * refuses threads. Called from the main thread before any device is opened. */
+/* Bytes of memory that this process may use (the machine's, or its cgroup's limit), and what is
+ * free of them now. 0 where the system does not say. */
+void pool_memory(int64_t *total, int64_t *available);
+/* `threads` in all, the caller of pool_run included; 0: pool_cores(), at most POOL_THREADS_MAX.
+ * NULL where the system refuses threads. Called from the main thread before any device is opened. */
 struct pool *pool_make(int threads);
 void pool_drop(struct pool *p);
 int pool_threads(const struct pool *p);

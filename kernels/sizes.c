@@ -1,0 +1,54 @@
+/* sizes.c - what is the same for every backend: views of matrices, sizes, random numbers. */
+#include "kernels/kernels.h"
+
+size_t dtype_bytes(enum dtype t) {
+    static const size_t bytes[DTYPES] = {[F32] = 4, [BF16] = 2, [I32] = 4};
+    return bytes[t];
+}
+
+struct mat mat_make(void *p, int rows, int cols, enum dtype t) {
+    return (struct mat){.p = p, .rows = rows, .cols = cols, .ld = cols, .t = t};
+}
+
+struct mat mat_rows(struct mat m, int first, int rows) {
+    if (m.p) m.p = (char *)m.p + (size_t)first * (size_t)m.ld * dtype_bytes(m.t);
+    m.rows = rows;
+    return m;
+}
+
+struct mat mat_cols(struct mat m, int first, int cols) {
+    if (m.p) m.p = (char *)m.p + (size_t)first * dtype_bytes(m.t);
+    m.cols = cols;
+    return m;
+}
+
+static uint64_t mix(uint64_t z) {
+    z = (z ^ (z >> 33)) * UINT64_C(0xFF51AFD7ED558CCD); /* the finalizer of MurmurHash3 */
+    z = (z ^ (z >> 33)) * UINT64_C(0xC4CEB9FE1A85EC53);
+    return z ^ (z >> 33);
+}
+
+uint64_t kernels_key(struct draw d) {
+    uint64_t key = mix(d.seed + UINT64_C(0x632BE59BD9B4E019));
+    key = mix(key ^ ((uint64_t)d.step << 32 | d.micro));
+    return mix(key ^ ((uint64_t)d.layer << 32 | d.site));
+}
+
+uint32_t kernels_random(struct draw d, uint64_t index) { return kernels_random_at(kernels_key(d), index); }
+
+static size_t up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+
+size_t kernels_packed_bytes(const struct device_info *info, int rows, int cols, enum dtype t, unsigned packing) {
+    int copies = packing & PACK_BACKWARD ? info->pack_copies[t] : packing && info->pack_copies[t] ? 1 : 0;
+    return (size_t)copies * up((size_t)rows, (size_t)info->pack_rows) * up((size_t)cols, (size_t)info->pack_cols) *
+           dtype_bytes(t);
+}
+
+size_t kernels_workspace_bytes(const struct device_info *info, const struct shape *s) {
+    size_t longest = (size_t)s->longest, vocab = (size_t)s->vocab, widest = (size_t)s->dim;
+    if ((size_t)s->ffn * 2 > widest) widest = (size_t)s->ffn * 2;
+    size_t rows = up(longest, 64) * 16;        /* a thread: scores and their gradients of one query */
+    size_t sample = vocab * 16 + longest * 8;  /* once: the logits of a draw in order */
+    size_t once = sample > widest * 8 ? sample : widest * 8;
+    return up(once, 256) + (size_t)info->threads * (info->scratch_per_thread + up(rows, 256));
+}
