@@ -19,6 +19,7 @@ struct json {
     int n;                       /* JSON_ARRAY, JSON_OBJECT: how many */
     const struct json *items;    /* their values, in file order */
     const struct text *keys;     /* JSON_OBJECT: keys[i] belongs to items[i] */
+    const int32_t *slots;        /* of json_get alone: the index of an object of many keys */
 };
 
 struct json_limits { int64_t bytes; int depth; int64_t nodes; }; /* 0: the default (64 MiB, 64, 64 M) */
