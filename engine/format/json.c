@@ -359,7 +359,7 @@ void json_put_text(struct buf *b, struct text t)
 /* More digits never read back worse, so the fewest that suffice are found by halving. */
 void json_put_num(struct buf *b, double v)
 {
-    char s[40];
+    char s[400]; /* the compiler does not see that %g is short */
     int least = 1, most = 17;
     if (!isfinite(v)) {
         buf_put(b, "null", 4);
