@@ -28,10 +28,10 @@ struct tensor {
 
 struct tensors {
     struct tensor *list; int n;      /* sorted by name */
-    char **paths; int n_paths;       /* the files; opened anew for each read, never mapped */
+    char **paths; int n_paths;       /* the files: kept open, read by pread, never mapped */
     int *fds;
     int64_t bytes;                   /* of all tensors */
-    char **metadata; int n_metadata; /* key, value, key, value ... */
+    const char **metadata; int n_metadata; /* pairs of the first file: key, value, key, value ... */
 };
 
 /* `path` is a .safetensors file, or a folder with model.safetensors, model.safetensors.index.json
@@ -45,7 +45,9 @@ bool tensors_read_f32(const struct tensors *t, const struct tensor *x, int64_t f
 bool tensors_read_bf16(const struct tensors *t, const struct tensor *x, int64_t first, int64_t n, uint16_t *out, struct err *err);
 
 /* Writing: all tensors are declared first, then their data follow in the same order in any number of
- * pieces; the file is synced at the end. Open with O_EXCL: an existing file is an error. */
+ * pieces; the file is synced at the end (its folder is the caller's to sync). Opened with O_EXCL, 0600:
+ * an existing file is an error. n_metadata counts pairs (key, value, ...); transformers wants
+ * "format": "pt" among them. After a failed write call tensors_abandon. */
 struct tensor_row { const char *name; enum tensor_type type; int rank; int64_t dims[8]; };
 struct tensors_writer;
 bool tensors_create(struct tensors_writer **w, const char *path, const struct tensor_row *rows, int n,
