@@ -81,6 +81,9 @@ int utf8_encode(int32_t code, char out[4]);           /* length 1..4 */
 size_t utf8_bad(struct text t);                       /* offset of the first ill-formed byte, or t.n */
 /* Bytes at the end of t that may be the start of a longer sequence (0..3): streams hold them back. */
 size_t utf8_unfinished(struct text t);
+/* What a screen shows for a code point (-1: ill-formed): itself, a blank for tab and newline, U+FFFD for
+ * what could act on a terminal, 0 for what is invisible and is left out. */
+int32_t text_shown(int32_t code);
 /* Appends t with everything that could act on a terminal made harmless: C0, DEL, C1, bidi and zero
  * width controls, ill-formed bytes become U+FFFD or vanish; '\n' stays where keep_newlines. */
 void text_safe(struct buf *out, struct text t, bool keep_newlines);

@@ -125,15 +125,21 @@ static bool vanishes(int32_t c)
     return false;
 }
 
+int32_t text_shown(int32_t c)
+{
+    if (c == '\t' || c == '\n') return ' ';
+    if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return 0xFFFD;
+    return vanishes(c) ? 0 : c;
+}
+
 void text_safe(struct buf *out, struct text t, bool keep_newlines)
 {
     for (size_t i = 0; i < t.n;) {
         int32_t c;
+        char shown[4];
         int len = utf8_decode(t.p + i, t.n - i, &c);
-        if (c == '\n' && keep_newlines) buf_put(out, "\n", 1);
-        else if (c == '\t' || c == '\n') buf_put(out, " ", 1);
-        else if (c < 0x20 || (c >= 0x7F && c < 0xA0)) buf_put(out, "\xEF\xBF\xBD", 3);
-        else if (!vanishes(c)) buf_put(out, t.p + i, (size_t)len);
+        if (c != '\n' || !keep_newlines) c = text_shown(c);
+        if (c) buf_put(out, shown, (size_t)utf8_encode(c, shown));
         i += (size_t)len;
     }
     if (!out->p) buf_put(out, "", 0);
