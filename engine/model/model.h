@@ -102,7 +102,8 @@ struct model_files {
     const char *base;                  /* a Hugging Face folder */
     const char *adapter;               /* a PEFT folder, or NULL */
     const char *training;              /* training.safetensors of a checkpoint: its masters win over `base` and
-                                          `adapter` by tensor name; NULL: none */
+                                          `adapter`, by tensor name, for what is trained now (what is frozen has
+                                          the base file's values, so that a resume sees the same); NULL: none */
     bool moments;                      /* read m and v from it too (resume), else they are 0 */
 };
 struct model;
@@ -140,7 +141,8 @@ bool model_logits(struct model *m, const struct batch *b, const int32_t *rows, i
 struct generation { struct sampling sampling; int64_t seed; };
 /* A conversation's cache in memory that the layout holds (shape.cache_tokens). */
 void model_forget(struct model *m);                       /* empties the cache */
-int model_cached(const struct model *m);                  /* tokens in the cache */
+int model_cached(const struct model *m);                  /* tokens in the cache; 0 after an update: the weights are others */
+const int32_t *model_cached_ids(const struct model *m);   /* which they are (host, [model_cached]) */
 void model_rewind(struct model *m, int tokens);           /* keeps the first `tokens` */
 /* Reads `n` more tokens into the cache and draws the next id. `recent` (host) is what the penalty counts.
  * false: a device error, or the cache is full ("context of 512 tokens is full"). */

@@ -1,0 +1,191 @@
+/* journal.c - events.jsonl and state.json as the engine writes them.
+ *
+ * events.jsonl: one write(2) a line, at most 4 KiB, appended. A process killed inside a write can
+ * leave a torn last line; it is cut at the next start, or the next append would glue two records.
+ * state.json: {"name","profile","state","why","stage","step","steps","loss","pid","started","changed"},
+ * replaced by rename; the list of runs reads only this. */
+#include "engine/format/json.h"
+#include "engine/run/folder.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *run_path(struct arena *a, const char *dir, const char *name) { return path_join(a, dir, name); }
+
+static int append_open(const char *path)
+{
+    return open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* Where the last whole line ends; the seq of that line through *seq. */
+static bool last_line(int fd, int64_t size, int64_t *end, int64_t *seq, const char *path, struct arena *a, struct err *err)
+{
+    char tail[2 * EVENT_LINE_MOST + 1];
+    int64_t n = size < (int64_t)sizeof tail - 1 ? size : (int64_t)sizeof tail - 1;
+    if (!file_read_at(fd, tail, (size_t)n, size - n, path, err)) return false;
+    int64_t stop = n;
+    while (stop > 0 && tail[stop - 1] != '\n') stop--;
+    *end = size - n + stop;
+    *seq = 0;
+    if (stop == 0) return true;
+    int64_t begin = stop - 1;
+    while (begin > 0 && tail[begin - 1] != '\n') begin--;
+    struct event e;
+    struct err ignored;
+    if (event_read(&e, (struct text){tail + begin, (size_t)(stop - 1 - begin)}, a, &ignored)) *seq = e.seq;
+    return true;
+}
+
+static bool keep_torn(int fd, int64_t from, int64_t to, const char *path, struct arena *a, struct err *err)
+{
+    char *torn = arena_take(a, 1, (size_t)(to - from));
+    if (!file_read_at(fd, torn, (size_t)(to - from), from, path, err)) return false;
+    return file_replace(arena_printf(a, "%.*s.torn", (int)(strlen(path) - 6), path),
+                        (struct text){torn, (size_t)(to - from)}, err);
+}
+
+bool journal_open(struct journal *j, const char *dir, struct arena *a, struct err *err)
+{
+    const char *path = run_path(a, dir, "events.jsonl");
+    struct stat st;
+    j->dir = dir;
+    j->held = arena_take(a, 1, HELD_BYTES);
+    j->events = append_open(path);
+    j->metrics = append_open(run_path(a, dir, "metrics.bin"));
+    if (j->events < 0 || j->metrics < 0 || fstat(j->events, &st) != 0)
+        return fail_errno(err, "cannot open %s for appending", path);
+    int64_t end;
+    if (!last_line(j->events, st.st_size, &end, &j->seq, path, a, err)) return false;
+    if (end < st.st_size) {
+        if (!keep_torn(j->events, end, st.st_size, path, a, err)) return false;
+        if (ftruncate(j->events, end) != 0) return fail_errno(err, "cannot cut the torn last line of %s", path);
+    }
+    j->events_bytes = end;
+    struct run_summary before;
+    struct err none;
+    if (run_summary_read(&before, dir, a, &none)) j->now = before;
+    j->now.name = path_base(dir);
+    j->now.pid = getpid();
+    if (j->now.started == 0) j->now.started = now_unix();
+    return true;
+}
+
+void journal_close(struct journal *j)
+{
+    if (j->events > 0) close(j->events);
+    if (j->metrics > 0) close(j->metrics);
+    j->events = j->metrics = -1;
+}
+
+/* A short write is taken back, so that the file always ends with a whole line. */
+static bool append(struct journal *j, const char *p, size_t n)
+{
+    ssize_t put;
+    do put = write(j->events, p, n);
+    while (put < 0 && errno == EINTR);
+    if (put == (ssize_t)n) {
+        j->events_bytes += put;
+        return true;
+    }
+    if (put > 0 && ftruncate(j->events, j->events_bytes) != 0) say(LOG_ERROR, "events.jsonl keeps a torn line");
+    return false;
+}
+
+/* The held lines go out one by one, so that each is one write. */
+static bool flush_held(struct journal *j)
+{
+    size_t at = 0;
+    while (at < j->held_n) {
+        char *end = memchr(j->held + at, '\n', j->held_n - at);
+        size_t n = (size_t)(end - (j->held + at)) + 1;
+        if (!append(j, j->held + at, n)) break;
+        at += n;
+        j->held_lines--;
+    }
+    memmove(j->held, j->held + at, j->held_n - at);
+    j->held_n -= at;
+    return j->held_n == 0;
+}
+
+void journal_write(struct journal *j, struct event *e)
+{
+    char line[EVENT_LINE_MOST];
+    e->seq = ++j->seq;
+    e->t = now_unix();
+    if (e->has == 0) e->has = EVENT_ALL;
+    size_t n = event_write(e, line);
+    if (flush_held(j) && append(j, line, n)) {
+        if (j->event) j->event(j->arg, e);
+        return;
+    }
+    if (j->held_n + n <= HELD_BYTES) {
+        memcpy(j->held + j->held_n, line, n);
+        j->held_n += n;
+        j->held_lines++;
+    } else j->held_lost++;
+}
+
+void journal_note(struct journal *j, const char *level, int64_t step, const char *fmt, ...)
+{
+    char text[2000];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    struct event e = {.kind = EV_NOTE, .note = {text_of(level), text_of(text), step}};
+    journal_write(j, &e);
+}
+
+static void put_text(struct buf *b, const char *key, const char *value)
+{
+    if (!value) return;
+    json_put_key(b, key);
+    json_put_text(b, text_of(value));
+}
+
+static void put_int(struct buf *b, const char *key, int64_t value)
+{
+    json_put_key(b, key);
+    json_put_int(b, value);
+}
+
+void journal_beat(struct journal *j)
+{
+    char room[16384], path[4096];
+    struct buf b = {.p = room, .cap = sizeof room};
+    struct run_summary *s = &j->now;
+    struct err err;
+    s->changed = now_unix();
+    buf_put(&b, "{", 1);
+    put_text(&b, "name", s->name);
+    put_text(&b, "profile", s->profile);
+    put_text(&b, "state", run_state_name(s->state));
+    put_text(&b, "why", s->why);
+    put_text(&b, "stage", s->stage);
+    put_int(&b, "step", s->step);
+    put_int(&b, "steps", s->steps);
+    put_int(&b, "pid", s->pid);
+    json_put_key(&b, "loss"); json_put_num(&b, s->loss);
+    json_put_key(&b, "started"); json_put_num(&b, s->started);
+    json_put_key(&b, "changed"); json_put_num(&b, s->changed);
+    buf_put(&b, "}\n", 2);
+    snprintf(path, sizeof path, "%s/state.json", j->dir);
+    if (!file_replace(path, buf_text(&b), &err)) say(LOG_WARN, "%s", err.text);
+}
+
+void journal_state(struct journal *j, enum run_state s, int64_t step, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(j->now.why, sizeof j->now.why, fmt, ap);
+    va_end(ap);
+    j->now.state = s;
+    j->now.step = step;
+    struct event e = {.kind = EV_STATE, .state = {text_of(run_state_name(s)), text_of(j->now.why), step}};
+    journal_write(j, &e);
+    journal_beat(j);
+}
