@@ -93,8 +93,16 @@ struct stream {
 bool stream_make(struct stream *out, const struct stream_spec *spec, const struct data_settings *s,
                  struct arena *a, struct err *err);
 
+/* The one way from a conversation to ids, for training, evaluation and chat: appends what the model reads
+ * before it answers. The template's own special tokens are the only ones (bos where it writes it, never
+ * twice). A space that the template writes last is left to the answer, where training puts it too, since a
+ * space is one token with the word after it; so an answer may begin with a space. */
+bool prompt_encode(struct ids *out, const struct tokenizer *tokenizer, const struct template *template,
+                   const struct message *messages, int n, struct arena *scratch, struct err *err);
+
 /* Rows of tokens for the model, in host memory; capacity is the plan's. */
 struct batch {
+    int rows_most;                        /* what there is room for: rows, and as many documents */
     int rows, n_seqs, longest, trained;   /* tokens, documents, longest document, labels >= 0 */
     int32_t *ids, *targets, *pos;         /* [rows]; targets: the label's id or -1; pos restarts in each document */
     int32_t *start;                       /* [n_seqs + 1] */

@@ -31,6 +31,7 @@ bool template_open(struct template **out, const char *spec, const char *dir, str
                    struct arena *a, struct err *err);
 const char *template_name(const struct template *t);
 const char *template_hash(const struct template *t);    /* of the source: part of the cache key */
+bool template_is_models_own(const struct template *t);  /* it came with the model, so it knows its bos */
 
 struct render { struct text bos, eos; bool ask; };       /* ask: add the generation prompt (chat, evaluation) */
 /* Renders `n` messages. Text lives in arena a. Fails in a sentence where the template raises one, or is

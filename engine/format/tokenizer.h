@@ -30,7 +30,11 @@ struct text tokenizer_piece(const struct tokenizer *t, int32_t id); /* as it sta
 struct text tokenizer_chat_template(const struct tokenizer *t);     /* Jinja source, or empty */
 const char *tokenizer_hash(const struct tokenizer *t);   /* 32 hexadecimal digits over all that decides ids */
 
-enum encode_flags { ENCODE_SPECIAL = 1 }; /* special tokens written in the text are recognised; without: they are plain text */
+enum encode_flags {
+    ENCODE_SPECIAL = 1,   /* special tokens written in the text are recognised; without: they are plain text */
+    ENCODE_CONTINUES = 2, /* the text goes on where another ended: no dummy prefix ("\xE2\x96\x81") at its very
+                             beginning; parts after a special token inside it follow the file's rule as ever */
+};
 /* Appends the ids of `s`; no bos or eos is added. Bytes that the vocabulary has no token for are left
  * out, as Hugging Face does, and counted in *lost (may be NULL). At most 64 MiB of text a call.
  * `scratch` is the caller's; what is taken from it is given back. */
