@@ -10,6 +10,12 @@ function matches(s, list,   n, a, i, p) {
     }
     return 0
 }
+function place(file, dir,   k) {   # the row that a file obeys: its own, a pattern, its folder, the folder above
+    if (file in may) return file
+    for (k in may) if (k ~ /\*/ && matches(file, " " k)) return k
+    while (!(dir in may) && sub("/[^/]*$", "", dir)) {}
+    return dir
+}
 function breach(text) { print file ":" line ": " text; bad = 1 }
 FILENAME == "-" { files[++nfiles] = $0; next }
 /^#/ || NF == 0 { next }
@@ -21,7 +27,7 @@ END {
             line++
             if (text ~ /^#include "/) {
                 split(text, q, "\""); inc = q[2]; incdir = inc; sub("/[^/]*$", "", incdir)
-                who = (file in may) ? file : dir
+                who = place(file, dir)
                 if (incdir != dir && !matches(inc, may[who])) breach(who " may not include " inc)
             }
             code = text; sub("//.*", "", code); gsub(/"([^"\\]|\\.)*"/, "\"\"", code)

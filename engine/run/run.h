@@ -66,10 +66,12 @@ extern const char *const order_names[ORDERS];
 
 struct run_hooks {
     void *arg;
-    /* The next order, if there is one; `wait`: block until there is one (a paused run). */
+    /* The next order, if there is one. `wait` (a paused run): sleep until there is an order, or a chat for
+     * between(); false: there is no order. */
     bool (*order)(void *arg, struct order *out, bool wait);
-    /* Between micro-steps: a chat may use the model's cache now. `m` is NULL while none is open. */
-    void (*between)(void *arg, struct model *m, const struct tokenizer *tok, const struct template *tpl, int64_t step);
+    /* Between micro-steps: a chat may use the model's cache now. */
+    void (*between)(void *arg, struct model *m, const struct model_config *c, const struct tokenizer *tok,
+                    const struct template *tpl, int64_t step);
     /* An event was written to events.jsonl. */
     void (*event)(void *arg, const struct event *e);
 };
@@ -97,6 +99,7 @@ void answerer_close(struct answerer *x);
 struct answer_options {
     struct sampling sampling; int max_new_tokens; uint64_t seed;
     const char *const *stops; int n_stops;
+    bool trim;                                     /* leave out blanks before the first word (an answer, not raw text) */
     bool (*token)(void *arg, struct text piece);   /* as they come; false: stop */
     void *arg;
 };
@@ -105,6 +108,9 @@ struct answer_stats { int prompt_tokens, tokens, context_used, context; double p
 bool answer(struct model *m, const struct tokenizer *tok, const struct model_config *c, const int32_t *prompt, int n,
             const struct answer_options *o, struct buf *out, struct answer_stats *stats, struct arena *a, struct err *err);
 
+/* The greedy answer to one question, appended to out. */
+bool ask_greedily(struct model *m, const struct tokenizer *tok, const struct template *tpl, const struct model_config *c,
+                  struct text question, int max_new_tokens, struct buf *out, struct arena *a, struct err *err);
 /* Greedy answers of a quiz, normalised and matched exactly. */
 bool quiz_score(struct model *m, const struct tokenizer *tok, const struct template *tpl, const struct model_config *c,
                 const struct quiz_row *rows, int n, int max_new_tokens, int *right, struct arena *a, struct err *err);
