@@ -58,6 +58,9 @@ struct lora {
 enum linear { LINEAR_Q, LINEAR_K, LINEAR_V, LINEAR_O, LINEAR_GATE, LINEAR_UP, LINEAR_DOWN, LINEARS };
 /* "all-linear" or names ("q_proj", "gate_proj") to bits. */
 bool lora_targets(unsigned *bits, const char *const *names, int n, struct err *err);
+/* What a PEFT folder's adapter_config.json says (strict: what this engine cannot do is refused by name);
+ * base: the folder or hub name that it belongs to, "" where it says none. */
+bool adapter_read(struct lora *out, const char **base, const char *dir, struct arena *a, struct err *err);
 
 struct training {
     /* Which tensors train: full, lora, or a list of "embeddings", "lm_head", "norms", "last:N", "/regex/". */
@@ -144,6 +147,7 @@ void model_forget(struct model *m);                       /* empties the cache *
 int model_cached(const struct model *m);                  /* tokens in the cache; 0 after an update: the weights are others */
 const int32_t *model_cached_ids(const struct model *m);   /* which they are (host, [model_cached]) */
 void model_rewind(struct model *m, int tokens);           /* keeps the first `tokens` */
+int model_context(const struct model *m);                 /* tokens that the cache can hold (shape.cache_tokens) */
 /* Reads `n` more tokens into the cache and draws the next id. `recent` (host) is what the penalty counts.
  * false: a device error, or the cache is full ("context of 512 tokens is full"). */
 bool model_next(struct model *m, const int32_t *ids, int n, const struct sampling *s, const int32_t *recent,

@@ -89,9 +89,15 @@ struct answerer {
     const struct kernels *k; struct device *device; struct pool *pool;
     struct model_config config; struct layout layout; struct model *model;
     struct tokenizer *tokenizer; struct template *template;
-    const char *name, *dir; struct places *places;
+    const char *name, *dir, *adapter;    /* as it was named; the base's folder; the adapter's, or NULL */
+    int context;                         /* tokens that a conversation may have */
 };
-struct answerer_options { const char *backend, *adapter, *dtype /* "auto", "fp32", "bf16" */, *template; int threads, context; };
+struct answerer_options {
+    const char *backend, *adapter, *template;      /* NULL: cpu; none; the run's or the model's own */
+    const char *dtype;                             /* "auto", "fp32", "bf16" */
+    int threads, context, rows;                    /* 0: all cores; up to 4096; tokens read at once, 512 */
+};
+/* On failure close it too. Thread: the one that will use it. */
 bool answerer_open(struct answerer *out, const char *spec, const struct answerer_options *o, const struct places *places,
                    struct arena *a, struct err *err);
 void answerer_close(struct answerer *x);
@@ -116,9 +122,15 @@ bool quiz_score(struct model *m, const struct tokenizer *tok, const struct templ
                 const struct quiz_row *rows, int n, int max_new_tokens, int *right, struct arena *a, struct err *err);
 void answer_normalise(struct buf *out, struct text answer);   /* trimmed, one blank, no final stop, lower case */
 
-struct export_options { enum tensor_type type; bool own_type; /* the base's */ const char *gguf; bool adapter_only, accept_loss; const char *backend; };
-/* Merges in fp32, writes, loads what it wrote and compares logits. `report`: sentences for the user, the survival
- * of the adapter per layer among them. */
+struct export_options {
+    const char *dtype;                   /* "auto": the base's own; "fp32", "bf16", "fp16" */
+    const char *gguf;                    /* write this GGUF file too: F32, BF16 or, with gguf_q8, Q8_0; or NULL */
+    bool gguf_q8;
+    bool adapter_only;                   /* the adapter as PEFT reads it, nothing merged */
+    const char *backend;
+};
+/* Merges in fp32, writes `dir` beside and renames it, loads what it wrote and compares logits. `report`: sentences
+ * for the user; how much of the adapter survives rounding, per layer, is among them (a warning under 95 %). */
 bool run_export(const char *spec, const char *dir, const struct export_options *o, const struct places *places,
                 struct buf *report, struct arena *a, struct err *err);
 #endif
