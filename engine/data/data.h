@@ -98,7 +98,7 @@ bool stream_make(struct stream *out, const struct stream_spec *spec, const struc
  * twice). A space that the template writes last is left to the answer, where training puts it too, since a
  * space is one token with the word after it; so an answer may begin with a space. */
 bool prompt_encode(struct ids *out, const struct tokenizer *tokenizer, const struct template *template,
-                   const struct message *messages, int n, struct arena *scratch, struct err *err);
+                   const struct message *messages, int n, struct err *err);
 
 /* Rows of tokens for the model, in host memory; capacity is the plan's. */
 struct batch {
