@@ -54,8 +54,8 @@ ISAS       = avx2 avx512 avx512bf16
 avx2       = -march=x86-64-v3
 avx512     = -march=x86-64-v4 -mprefer-vector-width=512
 avx512bf16 = -march=x86-64-v4 -mavx512bf16 -mprefer-vector-width=512
-CPU_ISA   := $(filter-out kernels/cpu/load.c kernels/cpu/device.c kernels/cpu/gemm.c,$(wildcard kernels/cpu/*.c))
-CPU_ONCE  := $(wildcard kernels/cpu/load.c kernels/cpu/device.c kernels/cpu/gemm.c)
+CPU_ONCE  := kernels/cpu/load.c kernels/cpu/device.c
+CPU_ISA   := $(filter-out $(CPU_ONCE),$(wildcard kernels/cpu/*.c))
 define isa
 $B/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
@@ -63,7 +63,7 @@ $B/%.$(1).o: %.c Makefile
 endef
 $(foreach i,$(ISAS),$(eval $(call isa,$(i))))
 $B/hone-cpu.so: $(foreach i,$(ISAS),$(CPU_ISA:%.c=$B/%.$(i).o)) $(CPU_ONCE:%.c=$B/%.o) $B/kernels/sizes.o $B/kernels/pool.o
-	$(call Q,LD)$(CC) -shared -o $@ $^ $(if $(SAN),-fsanitize=$(SAN)) -ldnnl -lm -lpthread
+	$(call Q,LD)$(CC) -shared -o $@ $^ $(if $(SAN),-fsanitize=$(SAN)) -lm -lpthread
 
 TESTS := $(foreach l,$(LAYERS),$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_*.c)))
 PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(findstring $(T),$(t)),$(t))),$(TESTS))

@@ -44,11 +44,12 @@ size_t kernels_packed_bytes(const struct device_info *info, int rows, int cols, 
            dtype_bytes(t);
 }
 
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
 size_t kernels_workspace_bytes(const struct device_info *info, const struct shape *s) {
-    size_t longest = (size_t)s->longest, vocab = (size_t)s->vocab, widest = (size_t)s->dim;
-    if ((size_t)s->ffn * 2 > widest) widest = (size_t)s->ffn * 2;
-    size_t rows = up(longest, 64) * 16;        /* a thread: scores and their gradients of one query */
-    size_t sample = vocab * 16 + longest * 8;  /* once: the logits of a draw in order */
-    size_t once = sample > widest * 8 ? sample : widest * 8;
-    return up(once, 256) + (size_t)info->threads * (info->scratch_per_thread + up(rows, 256));
+    size_t longest = (size_t)s->longest, widest = larger((size_t)s->dim, (size_t)s->ffn * 2);
+    size_t dots = (size_t)s->rows * (size_t)s->heads * sizeof(float);   /* attn_back: d_o . o */
+    size_t sums = 32 * widest * sizeof(float);                          /* norm_back: partial sums of dweight */
+    size_t order = larger((size_t)s->vocab, longest) * sizeof(int32_t); /* sample: the likeliest tokens */
+    return up(larger(dots, larger(sums, order)), 256) + (size_t)info->threads * info->scratch_per_thread;
 }

@@ -1,0 +1,183 @@
+/* tile.h - the inner product of everything: a tile of MR x NR sums that stay in registers.
+ *
+ * Both factors lie in panels. A panel has R lanes (MR for the left factor, NR for the right one)
+ * and a row of R units for each step of the inner dimension: panel[step][lane]. A unit is 32 bits:
+ * one float, or, where the instruction set multiplies BF16 (`pairs`), two neighbours of the inner
+ * dimension. So both kinds share the packing, the drivers and the register plan: MR broadcasts and
+ * three loads for 3 MR products a step, which keeps the 24 (AVX2: 12) sums in registers. */
+#ifndef HONE_CPU_TILE_H
+#define HONE_CPU_TILE_H
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/simd.h"
+
+#define NR (3 * V)
+#define MR (V / 2)
+
+#ifdef __AVX512BF16__
+#define HAS_PAIRS true
+INLINE vf v_pairs(vf sum, vf a, vf b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+#else
+#define HAS_PAIRS false
+INLINE vf v_pairs(vf sum, vf a, vf b) { return v_fma(a, b, sum); }
+#endif
+
+/* Steps of an inner dimension of n elements. */
+INLINE int units_of(int n, bool pairs) { return pairs ? (n + 1) / 2 : n; }
+
+/* c [rows, NR] (ld) gets or adds the sums over `units` steps; a has lanes_a lanes, `rows` are used. */
+INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size_t lane_a, const float *b, float *c,
+                      size_t ld, bool add, const int rows) {
+    vf sum[8][3];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < 3; j++) sum[i][j] = add ? v_load(c + (size_t)i * ld + (size_t)j * V) : v_set(0);
+    for (int k = 0; k < units; k++) {
+        vf b0 = v_load(b), b1 = v_load(b + V), b2 = v_load(b + 2 * V);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            vf x = v_set(a[(size_t)i * lane_a]);
+            sum[i][0] = pairs ? v_pairs(sum[i][0], x, b0) : v_fma(x, b0, sum[i][0]);
+            sum[i][1] = pairs ? v_pairs(sum[i][1], x, b1) : v_fma(x, b1, sum[i][1]);
+            sum[i][2] = pairs ? v_pairs(sum[i][2], x, b2) : v_fma(x, b2, sum[i][2]);
+        }
+        a += step_a;
+        b += NR;
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < 3; j++) v_store(c + (size_t)i * ld + (size_t)j * V, sum[i][j]);
+}
+
+static inline __attribute__((unused)) void tile(int units, bool pairs, const float *a, const float *b, float *c,
+                                                size_t ld, bool add) {
+    if (HAS_PAIRS && pairs) {
+        if (add) tile_rows(units, true, a, MR, 1, b, c, ld, true, MR);
+        else tile_rows(units, true, a, MR, 1, b, c, ld, false, MR);
+    } else {
+        if (add) tile_rows(units, false, a, MR, 1, b, c, ld, true, MR);
+        else tile_rows(units, false, a, MR, 1, b, c, ld, false, MR);
+    }
+}
+
+/* What is packed: element (step s of the inner dimension, lane l) is p[s * ld + l] where `natural`,
+ * else p[l * ld + s]. Steps and lanes from these counts on read as 0. */
+struct factor { const void *p; size_t ld; enum dtype t; bool natural; int steps, lanes; };
+
+INLINE const void *factor_at(const struct factor *f, int line, int at) {
+    return (const char *)f->p + ((size_t)line * f->ld + (size_t)at) * (f->t == BF16 ? 2 : 4);
+}
+
+/* Two vectors of floats as V pairs (first, second) rounded to BF16. */
+INLINE vf v_pair(vf first, vf second) {
+#ifdef __AVX512F__
+    __m512i low = _mm512_cvtepu16_epi32(v_narrow16(first)), high = _mm512_cvtepu16_epi32(v_narrow16(second));
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+#else
+    __m256i high = _mm256_slli_epi32(v_round16(second), 16);
+    return _mm256_castsi256_ps(_mm256_or_si256(v_round16(first), high));
+#endif
+}
+
+/* V units of one lane from step s on (s even where pairs), for a factor whose steps are contiguous. */
+INLINE vf units_of_lane(const struct factor *f, int lane, int s, bool pairs) {
+    if (lane >= f->lanes) return v_set(0);
+    if (!pairs) return v_at(factor_at(f, lane, 0), f->t, s, f->steps);
+    if (f->t == BF16 && f->steps - s >= 2 * V) return v_load((const float *)factor_at(f, lane, s));
+    uint16_t h[2 * V];
+    memset(h, 0, sizeof h);
+    int n = f->steps - s < 2 * V ? f->steps - s : 2 * V;
+    const void *row = factor_at(f, lane, 0);
+    if (f->t == BF16) memcpy(h, (const uint16_t *)row + s, (size_t)n * 2);
+    else {
+        v_to(h, BF16, 0, n < V ? n : V, v_at(row, F32, s, f->steps));
+        if (n > V) v_to(h, BF16, V, n, v_at(row, F32, s + V, f->steps));
+    }
+    vf v;
+    memcpy(&v, h, sizeof v);
+    return v;
+}
+
+/* Four lanes of V units each, turned: to[unit * stride + lane] for the first n units. */
+INLINE void turn4(float *to, size_t stride, const vf r[4], int n) {
+    vf t[4];
+#ifdef __AVX512F__
+    vf a = _mm512_unpacklo_ps(r[0], r[1]), b = _mm512_unpackhi_ps(r[0], r[1]);
+    vf c = _mm512_unpacklo_ps(r[2], r[3]), d = _mm512_unpackhi_ps(r[2], r[3]);
+#define PD(kind, x, y) _mm512_castpd_ps(_mm512_unpack##kind##_pd(_mm512_castps_pd(x), _mm512_castps_pd(y)))
+#define LANE(x, l) _mm512_extractf32x4_ps(x, l)
+#define LANES(X) X(0) X(1) X(2) X(3)
+#else
+    vf a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+    vf c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+#define PD(kind, x, y) _mm256_castpd_ps(_mm256_unpack##kind##_pd(_mm256_castps_pd(x), _mm256_castps_pd(y)))
+#define LANE(x, l) _mm256_extractf128_ps(x, l)
+#define LANES(X) X(0) X(1)
+#endif
+    t[0] = PD(lo, a, c), t[1] = PD(hi, a, c), t[2] = PD(lo, b, d), t[3] = PD(hi, b, d);
+    __m128 u[V];
+#define SPLIT(l) u[4 * l] = LANE(t[0], l), u[4 * l + 1] = LANE(t[1], l), u[4 * l + 2] = LANE(t[2], l), \
+                 u[4 * l + 3] = LANE(t[3], l);
+    LANES(SPLIT)
+    if (n >= V) {
+#pragma GCC unroll 16
+        for (int i = 0; i < V; i++) _mm_storeu_ps(to + (size_t)i * stride, u[i]);
+    } else {
+        for (int i = 0; i < n; i++) _mm_storeu_ps(to + (size_t)i * stride, u[i]);
+    }
+#undef PD
+#undef LANE
+#undef LANES
+#undef SPLIT
+}
+
+/* One panel of R lanes (a multiple of 4) from lane `lane` on, of the steps [step, step + steps);
+ * step is even. Writes units_of(steps) rows. */
+INLINE void pack_turned(float *to, const struct factor *f, int lane, int step, int steps, bool pairs, const int R) {
+    int units = units_of(steps, pairs), each = pairs ? 2 : 1;
+    struct factor part = *f;
+    part.steps = cpu_least(f->steps, step + steps);
+    for (int u = 0; u < units; u += V)
+        for (int l = 0; l < R; l += 4) {
+            vf r[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) r[i] = units_of_lane(&part, lane + l + i, step + u * each, pairs);
+            turn4(to + (size_t)u * (size_t)R + l, (size_t)R, r, units - u);
+        }
+}
+
+/* The lanes l .. l + V - 1 of a panel, at most R - l of them (AVX-512 has panels of half a vector). */
+INLINE void lanes_to(float *to, vf v, int room) {
+    if (room >= V) v_store(to, v);
+    else v_store_some(to, v, room);
+}
+
+INLINE void pack_natural(float *to, const struct factor *f, int lane, int step, int steps, bool pairs, const int R) {
+    int units = units_of(steps, pairs), each = pairs ? 2 : 1, last = cpu_least(f->steps, step + steps);
+    for (int u = 0; u < units; u++, to += R)
+        for (int l = 0; l < R; l += V) {
+            int s = step + u * each;
+            vf v = v_set(0);
+            if (lane + l < f->lanes && s < last) {
+                v = v_at(factor_at(f, s, 0), f->t, lane + l, f->lanes);
+                if (pairs)
+                    v = v_pair(v, s + 1 < last ? v_at(factor_at(f, s + 1, 0), f->t, lane + l, f->lanes) : v_set(0));
+            }
+            lanes_to(to + l, v, R - l);
+        }
+}
+
+INLINE void pack(float *to, const struct factor *f, int lane, int step, int steps, bool pairs, const int R) {
+    if (f->natural) pack_natural(to, f, lane, step, steps, pairs, R);
+    else pack_turned(to, f, lane, step, steps, pairs, R);
+}
+static inline __attribute__((unused)) void pack_left(float *to, const struct factor *f, int lane, int step, int steps,
+                                                     bool pairs) {
+    pack(to, f, lane, step, steps, HAS_PAIRS && pairs, MR);
+}
+static inline __attribute__((unused)) void pack_right(float *to, const struct factor *f, int lane, int step, int steps,
+                                                      bool pairs) {
+    pack(to, f, lane, step, steps, HAS_PAIRS && pairs, NR);
+}
+#endif
