@@ -112,19 +112,21 @@ static bool order_apply(struct train *t, const struct order *o, struct err *err)
     return true;
 }
 
+/* A pause counts once a model is there: until then there is nothing to hold still, and no chat to serve. */
 bool orders_take(struct train *t, struct err *err)
 {
     struct order o;
     bool was_paused = t->paused;
     for (;;) {
-        if (t->hooks->order(t->hooks->arg, &o, t->paused)) {
+        bool wait = t->paused && t->model;
+        if (t->hooks->order(t->hooks->arg, &o, wait)) {
             if (!order_apply(t, &o, err)) return false;
-        } else if (!t->paused) break;
+        } else if (!wait) break;
         if (t->paused) was_paused = true;
         if (t->paused && t->model)
             t->hooks->between(t->hooks->arg, t->model, &t->in.plan.model, t->in.tokenizer, t->in.template, t->at.step);
     }
-    if (was_paused && !t->stop) journal_state(&t->journal, RUN_TRAINING, t->at.step, "continued");
+    if (was_paused && !t->paused && !t->stop) journal_state(&t->journal, RUN_TRAINING, t->at.step, "continued");
     return true;
 }
 

@@ -21,8 +21,9 @@
 /* Starts the engine of a run folder (new or to be resumed) and returns once it holds the lock or failed to
  * (at most 10 s). Several callers may race: one engine comes of it, the others are told who holds it. */
 bool serve_launch(const char *run_dir, const struct run_options *o, const struct places *p, struct err *err);
-/* The process that `hone engine RUN` is; returns its exit code. */
-int serve_engine(const char *run_dir, const struct run_options *o, const struct places *p);
+/* The process that `hone engine RUN` is; returns its exit code. lock: the run's lock that the launcher holds
+ * already, or -1: take it (a cluster's launcher starts engines so). */
+int serve_engine(const char *run_dir, int lock, const struct run_options *o, const struct places *p);
 /* The process that `hone engine --chat SPEC` is. */
 int serve_chat(const char *spec, const struct answerer_options *o, const struct places *p);
 
