@@ -29,6 +29,17 @@ int tui_run(const struct places *p, const struct tui_options *o);
  *   runs/NAME/    run folders                            chat.jsonl    a transcript: {"role", "content"} lines
  *   screen.json   {"now": Unix seconds, "run": NAME, "utc": true}
  * `keys` are typed before the print: characters as they are, <Enter> <Esc> <Tab> <Up> <C-r> <A-Enter> ... */
+/* What the screens read of the commands' JSON (they run them as children, so that no screen waits; unknown keys
+ * are skipped, absent ones are a dash):
+ *   models --json   {"device": {"name", "cores", "memory"}, "problem": "", "models": [{"name", "path", "family", "dtype",
+ *                   "tokenizer", "licence", "unusable" (a sentence or null), "parameters", "bytes", "context", "shipped",
+ *                   "full": {"fits", "bytes"}, "lora": {"fits", "bytes"}, "about"}]}
+ *   check --json    plan_write_json's, exit code 0; refused: the sentences on standard error
+ *   preview --json  {"sources": [{"name", "format", "rows", "bad", "tokens", "trained", "dropped", "truncated", "lost",
+ *                   "shortest", "longest", "lengths": [16 counts]}],
+ *                    "windows": [{"stage", "index" (from 0), "of", "bucket" (from 0), "buckets", "tokens", "trained",
+ *                   "shares": [{"dataset", "wanted", "here"}],
+ *                   "documents": [[{"text", "trained"}]]}]}    pieces of a document, neighbours with the same mask joined */
 struct dump_options {
     int width, height;
     const char *state, *keys;
