@@ -162,7 +162,7 @@ bool ask_greedily(struct model *m, const struct tokenizer *tok, const struct tem
     struct answer_options o = {.sampling = {.top_p = 1, .repetition_penalty = 1}, .max_new_tokens = max_new_tokens,
                                .trim = true};
     struct answer_stats stats;
-    if (!prompt_encode(&prompt, tok, tpl, &message, 1, a, err)) return false;
+    if (!prompt_encode(&prompt, tok, tpl, &message, 1, err)) return false;
     return answer(m, tok, c, prompt.p, (int)prompt.n, &o, out, &stats, a, err);
 }
 

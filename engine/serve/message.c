@@ -88,7 +88,7 @@ bool asked_answer(struct asked *x, struct model *m, const struct model_config *c
     struct buf out = buf_make(a);
     if (x->raw && tokenizer_adds_bos(tok)) ids_put(&prompt, tokenizer_bos(tok));
     bool ok = x->raw ? tokenizer_encode(tok, &prompt, x->messages[x->n - 1].content, ENCODE_SPECIAL, NULL, a, err)
-                     : prompt_encode(&prompt, tok, tpl, x->messages, x->n, a, err);
+                     : prompt_encode(&prompt, tok, tpl, x->messages, x->n, err);
     if (!ok) return false;
     if (x->adapter_off) {
         model_forget(m); /* what the adapter wrote into the cache is another model's */
