@@ -28,27 +28,28 @@ static void put_int(struct buf *b, const char *key, int64_t v) { json_put_key(b,
 static void put_num(struct buf *b, const char *key, double v) { json_put_key(b, key); json_put_num(b, v); }
 static void put_str(struct buf *b, const char *key, struct text v) { json_put_key(b, key); json_put_text(b, v); }
 
+static int64_t shortest(const struct source_report *r)
+{
+    for (size_t i = 0; i < COUNT(r->lengths); i++)
+        if (r->lengths[i]) return (int64_t)1 << i;
+    return 0;
+}
+
 static void put_source(struct buf *b, const struct source *s)
 {
     const struct source_report *r = &s->report;
+    const struct { const char *key; int64_t v; } numbers[] = {
+        {"rows", r->rows}, {"bad", r->rows_bad}, {"held_out", r->rows_held_out}, {"tokens", r->tokens}, {"trained", r->tokens_trained},
+        {"dropped", r->rows_dropped}, {"truncated", r->rows_truncated}, {"lost", r->bytes_lost}, {"shortest", shortest(r)}, {"longest", r->longest}};
     buf_put(b, "{", 1);
     put_str(b, "name", text_of(s->spec.name));
     put_str(b, "path", text_of(s->spec.path));
     put_str(b, "format", text_of(r->format));
-    put_int(b, "rows", r->rows);
-    put_int(b, "rows_bad", r->rows_bad);
-    put_int(b, "rows_held_out", r->rows_held_out);
-    put_int(b, "rows_dropped", r->rows_dropped);
-    put_int(b, "rows_truncated", r->rows_truncated);
-    put_int(b, "tokens", r->tokens);
-    put_int(b, "tokens_trained", r->tokens_trained);
-    put_int(b, "tokens_truncated", r->tokens_truncated);
-    put_int(b, "bytes_lost", r->bytes_lost);
-    put_int(b, "longest", r->longest);
+    for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
     json_put_key(b, "lengths");
     for (size_t i = 0; i < COUNT(r->lengths); i++) buf_printf(b, "%s%lld", i ? "," : "[", (long long)r->lengths[i]);
     buf_put(b, "]", 1);
-    json_put_key(b, "bad");
+    json_put_key(b, "bad_rows");
     buf_put(b, "[", 1);
     for (int i = 0; i < r->n_bad; i++) {
         if (i) buf_put(b, ",", 1);
@@ -57,44 +58,50 @@ static void put_source(struct buf *b, const struct source *s)
     buf_put(b, "]}", 2);
 }
 
-static void put_window(struct buf *b, int64_t number, const struct window_view *v)
-{
-    buf_put(b, "{", 1);
-    put_int(b, "window", number + 1);
-    put_str(b, "source", text_of(v->source));
-    put_int(b, "bucket", v->bucket + 1);
-    put_int(b, "tokens", v->tokens);
-    put_int(b, "trained", v->trained);
-    put_int(b, "documents", v->documents);
-    json_put_key(b, "parts");
-    buf_put(b, "[", 1);
-    for (int i = 0; i < v->n_parts; i++) {
-        buf_put(b, i ? ",{" : "{", i ? 2 : 1);
-        put_str(b, "text", v->parts[i].text);
-        json_put_key(b, "trained");
-        buf_printf(b, v->parts[i].trained ? "true" : "false");
-        put_int(b, "document", v->parts[i].document);
-        buf_put(b, "}", 1);
-    }
-    buf_put(b, "]}", 2);
-}
-
 /* "wanted" beside "here": the shares of tokens that the profile asks for, and that the stream gives. */
-static void put_mix(struct buf *b, const struct profile *p, const struct stage *s, const struct stream *stream)
+static void put_shares(struct buf *b, const struct profile *p, const struct stage *s, const struct stream *stream)
 {
     double shares = 0;
     for (int i = 0; i < s->n_mix; i++) shares += s->mix[i].share;
-    json_put_key(b, "mix");
+    json_put_key(b, "shares");
     buf_put(b, "[", 1);
     for (int i = 0; i < s->n_mix; i++) {
         buf_put(b, i ? ",{" : "{", i ? 2 : 1);
-        put_str(b, "source", text_of(p->datasets[s->mix[i].dataset].name));
+        put_str(b, "dataset", text_of(p->datasets[s->mix[i].dataset].name));
         put_num(b, "wanted", s->mix[i].share / shares);
         put_num(b, "here", stream->tokens ? (double)stream->source_tokens[i] / (double)stream->tokens : 0);
         put_num(b, "epochs", stream->source_epochs[i]);
         buf_put(b, "}", 1);
     }
     buf_put(b, "]", 1);
+}
+
+static void put_documents(struct buf *b, const struct window_view *v)
+{
+    json_put_key(b, "documents");
+    buf_put(b, "[", 1);
+    for (int i = 0; i < v->n_parts; i++) {
+        bool first = i == 0 || v->parts[i].document != v->parts[i - 1].document;
+        buf_printf(b, first ? (i ? "],[{" : "[{") : ",{");
+        put_str(b, "text", v->parts[i].text);
+        json_put_key(b, "trained");
+        buf_printf(b, v->parts[i].trained ? "true}" : "false}");
+    }
+    buf_printf(b, v->n_parts ? "]]" : "]");
+}
+
+static void put_window(struct buf *b, const struct plan_inputs *in, const struct profile *p, int stage, int64_t number, const struct window_view *v)
+{
+    const struct stream *s = &in->plan.stages[stage].stream;
+    const struct { const char *key; int64_t v; } numbers[] = {
+        {"index", number}, {"of", s->windows}, {"bucket", v->bucket}, {"buckets", s->buckets}, {"tokens", v->tokens}, {"trained", v->trained}};
+    buf_put(b, "{", 1);
+    put_str(b, "stage", text_of(p->stages[stage].name));
+    put_str(b, "source", text_of(v->source));
+    for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
+    put_shares(b, p, &p->stages[stage], s);
+    put_documents(b, v);
+    buf_put(b, "}", 1);
 }
 
 static bool preview_json(struct buf *b, const struct plan_inputs *in, const struct profile *p, int stage, int64_t first, int64_t count,
@@ -108,22 +115,15 @@ static bool preview_json(struct buf *b, const struct plan_inputs *in, const stru
     }
     buf_put(b, "]", 1);
     put_int(b, "stages", in->plan.n_stages);
-    put_int(b, "stage", stage + 1);
-    put_str(b, "name", text_of(p->stages[stage].name));
-    put_int(b, "windows", s->windows);
-    put_int(b, "buckets", s->buckets);
-    put_int(b, "tokens", s->tokens);
-    put_int(b, "trained", s->trained);
     put_int(b, "tokens_lost", s->lost);
     put_int(b, "documents_cut", s->cut);
-    put_mix(b, p, &p->stages[stage], s);
-    json_put_key(b, "shown");
+    json_put_key(b, "windows");
     buf_put(b, "[", 1);
     for (int64_t w = first; w < first + count && w < s->windows; w++) {
         struct window_view v;
         if (!stream_view(s, w, &v, a, err)) return false;
         if (w > first) buf_put(b, ",", 1);
-        put_window(b, w, &v);
+        put_window(b, in, p, stage, w, &v);
     }
     buf_put(b, "]}\n", 3);
     return true;
@@ -228,6 +228,17 @@ static void text_model(struct buf *b, const struct model_entry *m)
                fit_text(full, m->full), fit_text(lora, m->lora), m->licence ? m->licence : "-");
 }
 
+static void put_machine(struct buf *b, const struct machine *m)
+{
+    buf_printf(b, "{\"device\":{");
+    put_str(b, "name", text_of(m->device.name));
+    put_int(b, "cores", m->device.threads);
+    put_int(b, "memory", m->device.memory_total);
+    buf_put(b, "}", 1);
+    put_str(b, "problem", text_of(m->problem));
+    buf_put(b, ",", 1);
+}
+
 int cmd_models(struct cli *c)
 {
     struct machine machine;
@@ -236,7 +247,8 @@ int cmd_models(struct cli *c)
     struct buf b = buf_make(c->a);
     if (!machine_probe(&machine, &c->places, c->a, &c->err) || !models_list(&list, &n, &c->places, &machine, c->a, &c->err))
         return refuse(EXIT_FAILED, &c->err);
-    if (c->o.json) buf_printf(&b, "{\"models\":[");
+    if (c->o.json) put_machine(&b, &machine);
+    if (c->o.json) buf_printf(&b, "\"models\":[");
     else buf_printf(&b, "%-28s %-8s %13s  %-5s %8s  %-12s %-12s %s\n", "name", "family", "parameters", "dtype", "context", "full here?", "LoRA here?", "licence");
     for (int i = 0; i < n; i++) {
         if (c->o.json && i) buf_put(&b, ",", 1);

@@ -35,7 +35,8 @@ int tui_run(const struct places *p, const struct tui_options *o);
  *                   "tokenizer", "licence", "unusable" (a sentence or null), "parameters", "bytes", "context", "shipped",
  *                   "full": {"fits", "bytes"}, "lora": {"fits", "bytes"}, "about"}]}
  *   check --json    plan_write_json's, exit code 0; refused: the sentences on standard error
- *   preview --json  {"sources": [{"name", "format", "rows", "bad", "tokens", "trained", "dropped", "truncated", "lost",
+ *   preview --json  (--stage N and --window N count from 1, --count N windows)
+ *                   {"sources": [{"name", "format", "rows", "bad", "tokens", "trained", "dropped", "truncated", "lost",
  *                   "shortest", "longest", "lengths": [16 counts]}],
  *                    "windows": [{"stage", "index" (from 0), "of", "bucket" (from 0), "buckets", "tokens", "trained",
  *                   "shares": [{"dataset", "wanted", "here"}],
