@@ -66,14 +66,14 @@ $B/hone-cpu.so: $(foreach i,$(ISAS),$(CPU_ISA:%.c=$B/%.$(i).o)) $(CPU_ONCE:%.c=$
 	$(call Q,LD)$(CC) -shared -o $@ $^ $(if $(SAN),-fsanitize=$(SAN)) -lm -lpthread
 
 TESTS := $(foreach l,$(LAYERS),$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_*.c)))
-PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(findstring $(T),$(t)),$(t))),$(TESTS))
+PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(strip $(foreach w,$(T),$(findstring $(w),$(t)))),$(t))),$(TESTS))
 tests: all $(PICK)
 
 run: ; @sh tests/install.sh build && $(MAKE) -s all && sh tests/open.sh
-test: ; @sh tests/install.sh test && $(MAKE) -s tests T=$(T) && B=$B T=$(T) sh tests/run.sh
+test: ; @sh tests/install.sh test && $(MAKE) -s tests T="$(T)" && B=$B T="$(T)" sh tests/run.sh
 test-real test-peft bench check: %: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B sh tests/$*.sh
-asan: ; @$(MAKE) -s SAN=address$(comma)undefined CFLAGS="-O1 -g" test T=$(T)
-tsan: ; @$(MAKE) -s SAN=thread CC=clang CFLAGS="-O1 -g" test T=$(T)
+asan: ; @$(MAKE) -s SAN=address$(comma)undefined CFLAGS="-O1 -g" test T="$(T)"
+tsan: ; @$(MAKE) -s SAN=thread CC=clang CFLAGS="-O1 -g" test T="$(T)"
 clean: ; rm -rf build
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

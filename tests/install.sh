@@ -41,4 +41,5 @@ echo "installing:$missing"
 apt() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >build/install.log 2>&1; }
 apt install -y --no-install-recommends $missing || { apt update && apt install -y --no-install-recommends $missing; } ||
     { tail -n 5 build/install.log; echo "could not install$missing; see build/install.log"; exit 1; }
-exec sh "$0" "$what"
+[ -n "$HONE_INSTALLED" ] && { echo "installed$missing, and still something is missing; see build/install.log"; exit 1; }
+HONE_INSTALLED=1 exec sh "$0" "$what"
