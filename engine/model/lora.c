@@ -1,0 +1,75 @@
+/* lora.c - low-rank adapters (Hu et al. 2021) beside the products of a block, as PEFT computes them:
+ * y adds scale B A dropout(x). The siblings' A lie one below the other, so q, k and v share one
+ * product and one mask. */
+#include "engine/model/state.h"
+
+static struct mat dropped(struct model *m, const struct pass *p, int layer, enum product product, struct mat x)
+{
+    float rate = m->b.training.lora.dropout;
+    if (!p->train || rate <= 0) return x;
+    struct mat y = buffer(m, m->b.drop, x.rows, x.cols, m->b.training.compute);
+    struct draw key = p->key;
+    key.layer = (uint32_t)layer;
+    key.site = SITE_LORA + (uint32_t)product;
+    m->k->dropout(m->d, y, x, rate, key);
+    return y;
+}
+
+/* The adapters of a product's linears, one after the other: columns in `low` and in the output. */
+struct sibling { int up, low_at, out_at, out; };
+
+static int siblings_of(const struct model *m, int layer, enum product product, struct sibling out[3])
+{
+    const struct block_parts *b = &m->b.parts.blocks[layer];
+    const struct model_config *c = &m->b.config;
+    int n = 0;
+    for (int i = 0; i < products[product].n; i++) {
+        enum linear l = products[product].first + (unsigned)i;
+        if (b->up[l] < 0) continue;
+        out[n] = (struct sibling){.up = b->up[l], .low_at = n * m->b.training.lora.rank, .out_at = linear_first(c, l),
+                                  .out = linear_out(c, l)};
+        n++;
+    }
+    return n;
+}
+
+void adapter_forward(struct model *m, const struct pass *p, int layer, enum product product, struct mat y, struct mat x)
+{
+    int a = m->b.parts.blocks[layer].low[product], rank = m->b.training.lora.rank;
+    if (a < 0 || !m->adapter_on) return;
+    struct mat low = buffer(m, m->b.layers[layer].low[product], x.rows, m->b.parts.params[a].rows, m->b.training.compute);
+    struct sibling s[3];
+    int n = siblings_of(m, layer, product, s);
+    m->k->linear(m->d, low, dropped(m, p, layer, product, x), &m->weights[a], 1, 0);
+    for (int i = 0; i < n; i++)
+        m->k->linear(m->d, mat_cols(y, s[i].out_at, s[i].out), mat_cols(low, s[i].low_at, rank), &m->weights[s[i].up],
+                     lora_scale(&m->b.training.lora), 1);
+}
+
+/* dB adds scale dy' low; dlow = scale dy B; dA adds dlow' dropped x; dx adds dropout of dlow A. */
+void adapter_backward(struct model *m, const struct pass *p, int layer, enum product product, struct mat dx, struct mat dy,
+                      struct mat x)
+{
+    int a = m->b.parts.blocks[layer].low[product], rank = m->b.training.lora.rank;
+    if (a < 0) return;
+    enum dtype t = m->b.training.compute;
+    float scale = lora_scale(&m->b.training.lora);
+    struct mat low = buffer(m, m->b.layers[layer].low[product], x.rows, m->b.parts.params[a].rows, t);
+    struct mat dlow = buffer(m, m->b.dlow, x.rows, m->b.parts.params[a].rows, t);
+    struct sibling s[3];
+    int n = siblings_of(m, layer, product, s);
+    for (int i = 0; i < n; i++) {
+        struct mat part = mat_cols(dy, s[i].out_at, s[i].out);
+        weight_gradient(m, s[i].up, part, mat_cols(low, s[i].low_at, rank), scale);
+        m->k->linear_back(m->d, mat_cols(dlow, s[i].low_at, rank), part, &m->weights[s[i].up], scale, 0);
+    }
+    struct mat kept = dropped(m, p, layer, product, x);
+    weight_gradient(m, a, dlow, kept, 1);
+    if (!dx.p) return;
+    if (kept.p == x.p) {
+        m->k->linear_back(m->d, dx, dlow, &m->weights[a], 1, 1);
+        return;
+    }
+    m->k->linear_back(m->d, kept, dlow, &m->weights[a], 1, 0);
+    m->k->add(m->d, dx, dropped(m, p, layer, product, kept), 1);
+}

@@ -1,0 +1,104 @@
+/* state.h - a model in memory, and what the files of this folder do for each other.
+ *
+ * Matrices are views made on the spot (buffer, weight_of): a row of the layout with its shape. Host
+ * arrays that a queued operation reads are in `host` and are written only after a sync. */
+#ifndef HONE_MODEL_STATE_H
+#define HONE_MODEL_STATE_H
+#include "engine/model/blueprint.h"
+
+/* Where values come from, by tensor name. */
+struct origin { struct tensors base, adapter, training; bool has_adapter, has_training; struct lora merged; };
+
+struct host {
+    int32_t *ids, *pos, *index, *targets;   /* [rows]; index: the labelled rows, targets: their labels */
+    int32_t *start, *keys;                  /* [rows + 1] borders of queries; [2] of keys on a cache */
+    float *losses;                          /* [rows] */
+    struct block block;
+    float *piece; int64_t piece_n;          /* staging of weights that are loaded or saved */
+    uint16_t *half;                         /* [piece_n] */
+};
+
+struct model {
+    struct blueprint b;
+    const struct kernels *k;
+    struct device *d;
+    struct arena *a;
+    char *base;                             /* device memory: b.layout.bytes */
+    struct weight *weights;                 /* [n_params] */
+    struct slot *slots; int n_slots;
+    struct origin origin;
+    struct host host;
+    const struct json *config_json;
+    struct hash hash;
+    uint64_t seed;
+    bool adapter_on, in_flight;
+    struct err trouble;                     /* what a step could not say; the update says it */
+    int cached; int32_t *cached_ids;
+};
+
+/* Sites of random numbers in a step. */
+enum site { SITE_NEFTUNE, SITE_LORA, SITES = SITE_LORA + PRODUCTS };
+
+/* How blocks are run: a step (labels follow), a reading without gradients, or tokens onto the cache. */
+struct pass {
+    int rows;
+    struct seqs queries, keys;
+    bool train;                             /* dropout and noise */
+    int cache_at;                           /* the first position in the cache, or -1: none */
+    struct draw key;
+};
+
+static inline void *buffer_at(const struct model *m, int row)
+{
+    return row < 0 ? NULL : m->base + m->b.layout.rows[row].at;
+}
+static inline struct mat buffer(const struct model *m, int row, int rows, int cols, enum dtype t)
+{
+    return mat_make(buffer_at(m, row), rows, cols, t);
+}
+static inline bool below(const struct model *m, int order) { return m->b.parts.lowest < order; }
+
+/* ---- batch.c: what a step reads from the host ---- */
+bool batch_upload(struct model *m, const struct batch *b, struct pass *p, struct err *err);
+int batch_labels(struct model *m, const struct batch *b);      /* uploads index and targets; how many */
+bool model_wait(struct model *m, struct err *err);             /* a device error in a sentence */
+
+/* ---- forward.c ---- */
+void embed_forward(struct model *m, const struct pass *p);
+void blocks_forward(struct model *m, const struct pass *p);    /* afterwards x of row [layers] is the last stream */
+void block_again(struct model *m, const struct pass *p, int layer); /* what the backward pass of a block reads */
+struct mat stream(const struct model *m, int layer, int rows);
+struct mat norm_weight(const struct model *m, int param);
+
+/* ---- lora.c ---- */
+void adapter_forward(struct model *m, const struct pass *p, int layer, enum product product, struct mat y, struct mat x);
+/* dx.p NULL: not wanted; else dx adds. */
+void adapter_backward(struct model *m, const struct pass *p, int layer, enum product product, struct mat dx, struct mat dy,
+                      struct mat x);
+
+/* ---- head.c ---- */
+void head_logits(struct model *m, int first, int n, struct mat logits);  /* of labelled rows first .. */
+void head_losses(struct model *m, int labels);                           /* into the losses */
+void head_train(struct model *m, int labels);                            /* losses, gradients, dx of the last stream */
+
+/* ---- backward.c ---- */
+void blocks_backward(struct model *m, const struct pass *p);
+void weight_gradient(struct model *m, int param, struct mat dy, struct mat x, float alpha);
+struct mat vector_gradient(const struct model *m, int param);            /* p NULL: not trained */
+
+/* ---- origin.c ---- */
+bool origin_open(struct origin *s, const struct model_files *f, const struct lora *lora, struct arena *a, struct err *err);
+void origin_close(struct origin *s);
+/* Rows first .. of a piece as it enters the stage: training's masters, else adapter's, else base's (with the
+ * adapter merged where the stage has none of its own), else new LoRA values from the seed. */
+bool origin_rows(const struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err);
+bool origin_moments(const struct model *m, int piece, const char *suffix, int first, int rows, float *out, struct err *err);
+
+/* ---- weights.c ---- */
+/* Rows first .. of a piece as they are now: from the device where it is trained, else from the files. */
+bool piece_read(struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err);
+/* m (which 0) or v (1) of a trained piece. */
+bool moment_read(struct model *m, int piece, int which, int first, int rows, float *out, struct err *err);
+void weights_settle(struct model *m);                         /* what is trained, after it changed */
+int piece_rows_most(const struct model *m, const struct piece *p); /* rows that fit the staging */
+#endif

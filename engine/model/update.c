@@ -1,0 +1,69 @@
+/* update.c - a step from its first scalar to the packed weights: model_begin, model_step for each
+ * micro-batch, model_update. */
+#include "engine/model/state.h"
+#include <math.h>
+#include <string.h>
+
+static void gradients_clear(struct model *m)
+{
+    for (int i = 0; i < m->b.parts.n_runs; i++) {
+        const struct run *r = &m->b.parts.runs[i];
+        m->k->fill(m->d, mat_make(m->slots[i].g, r->rows, r->cols, F32), 0);
+    }
+}
+
+void model_begin(struct model *m, const struct update *u)
+{
+    m->trouble.text[0] = 0;
+    if (m->in_flight && !model_wait(m, &m->trouble)) return;
+    m->host.block = (struct block){
+        .lr = u->lr, .beta1 = u->beta1, .beta2 = u->beta2, .eps = u->eps,
+        .correction1 = (float)(1 - pow((double)u->beta1, (double)u->step)),
+        .correction2 = (float)(1 - pow((double)u->beta2, (double)u->step)),
+        .max_norm = u->max_norm, .inv_trained = u->trained > 0 ? (float)(1 / (double)u->trained) : 0,
+        .norm_limit = u->norm_limit, .loss_limit = u->loss_limit};
+    m->k->upload(m->d, buffer_at(m, m->b.block), &m->host.block, sizeof m->host.block);
+    gradients_clear(m);
+    m->in_flight = true;
+}
+
+/* Gradients of the last stream's labelled rows in their place among all rows. */
+static void spread(struct model *m, const struct pass *p, int labels)
+{
+    struct mat dlab = buffer(m, m->b.dlab, labels, m->b.config.dim, F32);
+    m->k->scatter(m->d, buffer(m, m->b.dx, p->rows, m->b.config.dim, F32), dlab, buffer_at(m, m->b.index));
+}
+
+void model_step(struct model *m, const struct batch *b, struct draw key)
+{
+    struct pass p = {.train = true, .key = key};
+    if (m->trouble.text[0] || !batch_upload(m, b, &p, &m->trouble)) return;
+    int labels = batch_labels(m, b);
+    if (!labels) return;
+    bool adapter = m->adapter_on;
+    m->adapter_on = true;
+    embed_forward(m, &p);
+    blocks_forward(m, &p);
+    head_train(m, labels);
+    if (below(m, order_norm(&m->b.config))) {
+        spread(m, &p, labels);
+        blocks_backward(m, &p);
+    }
+    m->adapter_on = adapter;
+}
+
+bool model_update(struct model *m, struct step_result *out, struct err *err)
+{
+    struct block *block = buffer_at(m, m->b.block);
+    if (m->trouble.text[0]) return fail(err, "%s", m->trouble.text);
+    m->k->sumsq(m->d, block, m->slots, m->n_slots);
+    m->k->clip(m->d, block);
+    m->k->adamw(m->d, m->slots, m->n_slots, block);
+    weights_settle(m);
+    m->k->download(m->d, &m->host.block, block, sizeof m->host.block);
+    if (!model_wait(m, err)) return false;
+    *out = (struct step_result){.loss = m->host.block.loss * (double)m->host.block.inv_trained,
+                                .grad_norm = sqrt(m->host.block.sumsq), .skipped = m->host.block.skipped != 0};
+    m->cached = 0;
+    return true;
+}
