@@ -75,20 +75,29 @@ void profile_write(const struct profile *p, struct buf *out);
 /* ---- the table, for forms and help ---- */
 
 enum field_type { FIELD_TEXT, FIELD_PATH, FIELD_INT, FIELD_NUM, FIELD_BOOL, FIELD_CHOICE, FIELD_LIST, FIELD_SHARES };
-enum field_scope { SCOPE_ROOT, SCOPE_DATASET, SCOPE_SETTINGS, SCOPE_STAGE }; /* settings: at the root and in a stage */
+/* Settings stand at the root, as defaults of all stages, and in a stage. */
+enum field_scope { SCOPE_ROOT, SCOPE_DATASET, SCOPE_SETTINGS, SCOPE_STAGE, SCOPES };
 struct field {
     const char *path;             /* "lora.rank"; datasets and stages without their index */
     enum field_scope scope;
     enum field_type type;
-    const char *unit;             /* "tokens", "steps", "" */
-    double least, most;
+    const char *unit;             /* "tokens", "steps", "share" (3% is accepted), "" */
+    double least, most;           /* of a number; of a text or list: the most characters or items */
     const char *preset;           /* the default as it would be written; "" = required or none */
-    const char *choices;          /* "auto | cpu | cuda", or NULL */
+    const char *choices;          /* "auto | cpu | cuda", or NULL; of a number: a word that stands for "chosen by the plan" */
     const char *says;             /* one sentence */
-    bool built;                   /* false: refused by name */
+    bool built;                   /* false: any value but the preset or the choices is refused by name */
+    /* What follows is how profile*.c keeps a value, and of no interest elsewhere. */
+    int store, at, count_at;      /* enum store; bytes into struct profile, source_spec or stage */
+    int base;                     /* a choice: the value of its first word; a number: the value that means "not said" */
+    bool (*check)(const char *const *words, int n, struct err *err);
 };
 extern const struct field profile_fields[];
 extern const int profile_n_fields;
+/* The row of a path with its indexes ("stages.1.lora.rank", "datasets.zh.path", "stages.0.datasets.zh"), or NULL. */
+const struct field *profile_field(const char *path);
+/* The nearest path that exists, for messages; NULL where none is near. */
+const char *profile_field_nearest(const char *path);
 
 /* ---- editing the text ---- */
 
