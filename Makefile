@@ -17,6 +17,7 @@ FLAGS    = -std=c11 -D_GNU_SOURCE -I. $(WARN) -fno-common -fPIC -MMD -MP -DHONE_
 LDFLAGS  = $(if $(SAN),-fsanitize=$(SAN),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 LIBS     = -lncursesw -ltinfo -lyaml -ljansson -lpcre2-8 -lutf8proc -lxxhash -ldl -lm -lpthread
 PREFIX  ?= /usr/local
+D        = $(DESTDIR)$(PREFIX)
 Q        = @$(if $(V),,echo "  $(1)	$@" &&)
 
 # A layer is a folder; a test of layer N links the layers up to N, so the order is proved by the linker too.
@@ -65,6 +66,9 @@ $(foreach i,$(ISAS),$(eval $(call isa,$(i))))
 $B/hone-cpu.so: $(foreach i,$(ISAS),$(CPU_ISA:%.c=$B/%.$(i).o)) $(CPU_ONCE:%.c=$B/%.o) $B/kernels/sizes.o $B/kernels/pool.o
 	$(call Q,LD)$(CC) -shared -o $@ $^ $(if $(SAN),-fsanitize=$(SAN)) -lm -lpthread
 
+$B/tests/bench/bench_ops: $B/tests/bench/bench_ops.o $B/kernels.a | $B/hone-cpu.so
+	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) -ldnnl -ldl -lm -lpthread
+
 TESTS := $(foreach l,$(LAYERS),$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_*.c)))
 PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(strip $(foreach w,$(T),$(findstring $(w),$(t)))),$(t))),$(TESTS))
 tests: all $(PICK)
@@ -75,6 +79,13 @@ test-real test-peft bench check: %: ; @sh tests/install.sh test && $(MAKE) -s al
 asan: ; @$(MAKE) -s SAN=address$(comma)undefined CFLAGS="-O1 -g" test T="$(T)"
 tsan: ; @$(MAKE) -s SAN=thread CC=clang CFLAGS="-O1 -g" test T="$(T)"
 clean: ; rm -rf build
+install: all
+	install -d $(D)/bin $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1 $(D)/share/bash-completion/completions
+	install $B/hone $(D)/bin && install -m 644 $B/hone-cpu.so $(D)/lib/hone
+	cp -r assets profiles $(D)/share/hone && install -m 644 assets/hone.1 $(D)/share/man/man1
+	install -m 644 assets/hone.bash $(D)/share/bash-completion/completions/hone
+uninstall:
+	rm -rf $(D)/bin/hone $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1/hone.1 $(D)/share/bash-completion/completions/hone
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 .PHONY: all run tests test test-real test-peft bench check asan tsan install uninstall clean
