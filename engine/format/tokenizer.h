@@ -37,7 +37,7 @@ enum encode_flags {
 };
 /* Appends the ids of `s`; no bos or eos is added. Bytes that the vocabulary has no token for are left
  * out, as Hugging Face does, and counted in *lost (may be NULL). At most 64 MiB of text a call.
- * `scratch` is the caller's; what is taken from it is given back. */
+ * `scratch` is the caller's, best not the arena of `out`; what is taken from it is given back. */
 bool tokenizer_encode(const struct tokenizer *t, struct ids *out, struct text s, unsigned flags,
                       int64_t *lost, struct arena *scratch, struct err *err);
 /* Appends the text of ids; special tokens are left out where `skip_special`. */
@@ -45,7 +45,7 @@ void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t 
 
 /* Decoding while tokens come: bytes that are the start of a longer character are held back until the
  * character is whole; the pieces together equal tokenizer_decode of all ids. Zeroed at the start. */
-struct decoding { int64_t n; bool skip_special; char held[8]; int n_held; };
+struct decoding { int64_t n; bool skip_special, started; int cut, n_held; char held[8]; };
 void tokenizer_decode_next(const struct tokenizer *t, struct decoding *d, int32_t id, struct buf *out);
 void tokenizer_decode_end(const struct tokenizer *t, struct decoding *d, struct buf *out); /* what was held, as U+FFFD */
 #endif
