@@ -73,3 +73,39 @@ void adapter_backward(struct model *m, const struct pass *p, int layer, enum pro
     m->k->linear_back(m->d, kept, dlow, &m->weights[a], 1, 0);
     m->k->add(m->d, dx, dropped(m, p, layer, product, kept), 1);
 }
+
+/* ---- merging ---- */
+
+void lora_merge(float *out, int rows, int cols, int rank, const float *up, const float *low, double scale)
+{
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++) {
+            double sum = 0;
+            for (int r = 0; r < rank; r++) sum += (double)up[i * rank + r] * (double)low[(int64_t)r * cols + j];
+            out[(int64_t)i * cols + j] = (float)((double)out[(int64_t)i * cols + j] + scale * sum);
+        }
+}
+
+/* The piece of a LoRA param that belongs to a linear. */
+static int lora_piece(const struct model *m, int param, enum linear l)
+{
+    int i = m->b.parts.params[param].piece;
+    while (m->b.parts.pieces[i].linear != l) i++;
+    return i;
+}
+
+bool adapter_merge(struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err)
+{
+    const struct piece *p = &m->b.parts.pieces[piece];
+    const struct param *q = &m->b.parts.params[p->param];
+    if (q->kind != KIND_WEIGHT || m->b.parts.blocks[q->layer].up[p->linear] < 0) return true;
+    const struct block_parts *b = &m->b.parts.blocks[q->layer];
+    int rank = m->b.training.lora.rank;
+    struct arena_mark mark = arena_mark(a);
+    float *up = NEW_N(a, float, (int64_t)rows * rank), *low = NEW_N(a, float, (int64_t)rank * p->cols);
+    bool ok = piece_read(m, lora_piece(m, b->up[p->linear], p->linear), first, rows, up, a, err) &&
+              piece_read(m, lora_piece(m, b->low[product_of(p->linear)], p->linear), 0, rank, low, a, err);
+    if (ok) lora_merge(out, rows, p->cols, rank, up, low, (double)lora_scale(&m->b.training.lora));
+    arena_back(a, mark);
+    return ok;
+}

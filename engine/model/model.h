@@ -117,6 +117,9 @@ bool model_open(struct model **out, const struct model_config *c, const struct t
                 uint64_t seed, const struct kernels *k, struct device *d, struct arena *a, struct err *err);
 void model_close(struct model *m);
 
+/* As model_flops, of what this model was opened for; nothing is allocated. */
+double model_step_flops(const struct model *m, int64_t rows, double pairs, int64_t labels, double *hardware);
+
 /* ---- training ---- */
 
 struct update {                        /* the scalars of one optimizer step */

@@ -57,17 +57,6 @@ static bool is_shape(const struct tensor *t, int rows, int cols)
     return t->rank == 2 && t->dims[0] == rows && t->dims[1] == cols;
 }
 
-/* out [rows, cols] adds scale B A, with the sums in double. */
-static void merge_rows(float *out, int rows, int cols, int rank, const float *up, const float *low, double scale)
-{
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++) {
-            double sum = 0;
-            for (int r = 0; r < rank; r++) sum += (double)up[i * rank + r] * (double)low[(int64_t)r * cols + j];
-            out[(int64_t)i * cols + j] = (float)((double)out[(int64_t)i * cols + j] + scale * sum);
-        }
-}
-
 /* A stage without an adapter of its own begins with the given one merged, as a chain of stages needs. */
 static bool merge_given(const struct model *m, const struct piece *p, int first, int rows, float *out, struct arena *a,
                         struct err *err)
@@ -87,7 +76,7 @@ static bool merge_given(const struct model *m, const struct piece *p, int first,
     float *x = NEW_N(a, float, (int64_t)rows * l->rank), *y = NEW_N(a, float, (int64_t)l->rank * p->cols);
     bool ok = tensors_read_f32(from_up, up, (int64_t)first * l->rank, (int64_t)rows * l->rank, x, err) &&
               tensors_read_f32(from_low, low, 0, (int64_t)l->rank * p->cols, y, err);
-    if (ok) merge_rows(out, rows, p->cols, l->rank, x, y, (double)lora_scale(l));
+    if (ok) lora_merge(out, rows, p->cols, l->rank, x, y, (double)lora_scale(l));
     arena_back(a, mark);
     return ok;
 }

@@ -72,6 +72,11 @@ int order_block(int layer, int place);           /* place 0 norm, 1 qkv, 2 o, 3 
 void parts_make(struct parts *out, const struct model_config *c, const struct lora *lora, struct arena *a);
 /* Marks what is trained and lists the runs. */
 bool parts_train(struct parts *p, const struct model_config *c, const struct training *t, struct arena *a, struct err *err);
+
+/* Operations of a step: a row, a pair of query and key, a label of the head; and what is done again. */
+struct flops { double row, pair, label, again_row, again_pair; };
+struct flops flops_make(const struct parts *p, const struct model_config *c, const struct training *t);
+
 bool param_is_vector(const struct param *p);
 bool param_is_lora(const struct param *p);
 float lora_scale(const struct lora *l);

@@ -29,7 +29,7 @@ struct model {
     struct origin origin;
     struct host host;
     const struct json *config_json;
-    struct hash hash;
+    struct flops flops;
     uint64_t seed;
     bool adapter_on, in_flight;
     struct err trouble;                     /* what a step could not say; the update says it */
@@ -75,6 +75,11 @@ void adapter_forward(struct model *m, const struct pass *p, int layer, enum prod
 /* dx.p NULL: not wanted; else dx adds. */
 void adapter_backward(struct model *m, const struct pass *p, int layer, enum product product, struct mat dx, struct mat dy,
                       struct mat x);
+
+/* out [rows, cols] adds scale B A; up [rows, rank] are rows of B, low [rank, cols] is A. Sums in double. */
+void lora_merge(float *out, int rows, int cols, int rank, const float *up, const float *low, double scale);
+/* Rows of a piece, in out, add what the model's adapter adds to them: nothing where it has none there. */
+bool adapter_merge(struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err);
 
 /* ---- head.c ---- */
 void head_logits(struct model *m, int first, int n, struct mat logits);  /* of labelled rows first .. */

@@ -273,7 +273,7 @@ bool model_open(struct model **out, const struct model_config *c, const struct t
                     (long long)layout->bytes, (long long)m->b.layout.bytes);
     m->weights = NEW_N(a, struct weight, m->b.parts.n_params);
     host_make(m);
-    hash_start(&m->hash, a);
+    m->flops = flops_make(&m->b.parts, c, t);
     if (!model_fill(m, files, err)) {
         model_close(m);
         return false;
