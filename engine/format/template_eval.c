@@ -70,7 +70,7 @@ static bool loop_field(const struct loop *l, struct text name, struct value *out
         {"index", value_int(l->at + 1)}, {"index0", value_int(l->at)},
         {"revindex", value_int(l->n - l->at)}, {"revindex0", value_int(l->n - l->at - 1)},
         {"first", value_bool(l->at == 0)}, {"last", value_bool(l->at == l->n - 1)},
-        {"length", value_int(l->n)}, {"depth", value_int(l->depth)}, {"depth0", value_int(l->depth - 1)},
+        {"length", value_int(l->n)}, {"depth", value_int(1)}, {"depth0", value_int(0)}, /* they count recursion */
         {"previtem", l->at > 0 ? l->items[l->at - 1] : missing("loop.previtem")},
         {"nextitem", l->at + 1 < l->n ? l->items[l->at + 1] : missing("loop.nextitem")},
     };
@@ -393,7 +393,7 @@ static bool order(struct interp *in, const struct value *a, const struct value *
 
 static bool compare(struct interp *in, struct text op, const struct value *a, const struct value *b, bool *yes)
 {
-    int sign;
+    int sign = 0;
     if (text_is(op, "==") || text_is(op, "!=")) {
         *yes = value_equal(a, b) == (op.p[0] == '=');
         return true;
@@ -495,7 +495,8 @@ static bool do_for(struct interp *in, const struct node *n)
     if (list.n == 0) return template_do(in, &n->other);
     if (in->loops >= TEMPLATE_LOOPS_MOST) return template_fail(in, "loops nest more than %d deep", TEMPLATE_LOOPS_MOST);
     struct loop *loop = NEW(in->a, struct loop);         /* it may outlive the loop in a namespace */
-    *loop = (struct loop){list.items, list.n, 0, ++in->loops};
+    *loop = (struct loop){list.items, list.n, 0};
+    in->loops++;
     int frame = in->frame, variables = in->n_variables;
     bool ok = true;
     for (; ok && loop->at < loop->n && in->flow != BREAK; loop->at++) {

@@ -61,7 +61,7 @@ struct value {
     const struct node *macro;
 };
 struct map { struct text *keys; struct value *values; int n, cap; };
-struct loop { const struct value *items; int n, at, depth; };
+struct loop { const struct value *items; int n, at; };
 
 /* Text with its runs that grows. */
 struct written { struct buf text; struct run *runs; int n, cap; };
