@@ -1,0 +1,182 @@
+/* app.h - the workbench as one plain struct: keys and news change it, views draw it, wishes leave it.
+ *
+ * Nothing here opens a file, reads a clock or waits. What must happen outside (start a run, ask a model,
+ * measure a plan) is put into `wishes`; loop.c does it and brings what came of it back through the app_*
+ * functions, and so does dump.c from a saved state, and a test from its own. Memory: what is shown at one
+ * time has one arena that is dropped when it is read anew. */
+#ifndef HONE_APP_H
+#define HONE_APP_H
+#include "engine/base/base.h"
+#include "engine/run/profile.h"
+#include "engine/run/run.h"
+#include "engine/serve/serve.h"
+#include "tui/edit.h"
+#include "tui/fold.h"
+#include "tui/grid.h"
+#include "tui/input.h"
+
+enum screen { SCREEN_MODELS, SCREEN_PROFILE, SCREEN_DATA, SCREEN_RUNS, SCREEN_LIVE, SCREEN_CHAT, SCREENS };
+enum popup { POPUP_NONE, POPUP_HELP, POPUP_LEAVE, POPUP_CONFIRM, POPUP_PRESETS, POPUP_CHOICES, POPUPS };
+/* Whose keys a row of the key table is. */
+enum keys_of {
+    KEYS_ALL, KEYS_LISTS, KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS, KEYS_LIVE, KEYS_CHAT, KEYS_TYPING, KEYS_PROMPT, KEYS_EDIT,
+    KEYS_HELP, KEYS_LEAVE, KEYS_CONFIRM, KEYS_PICK, KEYS_SCOPES
+};
+
+/* ---- what is to happen outside ---- */
+
+enum wish_kind {
+    WISH_MODELS,            /* read the list of models */
+    WISH_ADD_FOLDER,        /* text: a folder of models */
+    WISH_PRESETS,           /* read the list of profiles */
+    WISH_OPEN_PROFILE,      /* text: its path */
+    WISH_WRITE_PROFILE,     /* text: where to; the profile's text */
+    WISH_EDITOR,            /* the open profile in $EDITOR */
+    WISH_PLAN,              /* of the profile as it stands in the form */
+    WISH_PREVIEW,           /* its data: stage and window of app.data */
+    WISH_LAUNCH,            /* a run of it */
+    WISH_RUNS, WISH_OPEN_RUN /* text: folder */, WISH_RESUME /* text: folder */, WISH_REMOVE /* text: folder */,
+    WISH_ORDER,             /* number: enum order_kind, value: learning rate; of the open run */
+    WISH_CHAT_OPEN,         /* text: a model, checkpoint or run; number 1: the run in training itself */
+    WISH_ASK, WISH_STOP_ANSWER,
+    WISH_KEEP_CHAT,         /* text: the file that the transcript is written to */
+    WISH_COPY,              /* text: to the terminal's clipboard */
+    WISH_SUSPEND, WISH_REPAINT, WISH_QUIT
+};
+struct wish { enum wish_kind kind; char text[4096]; int number; double value; };
+#define WISHES_MOST 16
+
+/* ---- parts ---- */
+
+struct list { int at, top; };
+void list_move(struct list *l, int by, int n);
+void list_show(struct list *l, int n, int rows);   /* moves `top` so that `at` is among `rows` rows */
+
+struct models_show {
+    struct model_entry *all; int n;
+    int *order, n_order;                   /* those that the filter lets through */
+    char device[128], problem[256], error[1024], filter[64];
+    bool loading, details;
+    struct list list;
+    struct arena arena;
+};
+
+struct form_row {
+    char path[160];                        /* as profile_text_get takes it; a heading's is its group */
+    const char *label;
+    const struct field *field;             /* NULL: a heading */
+    struct text value; bool said;          /* what the file says, else the default */
+    int depth; bool open, bad;
+};
+enum plan_state { PLAN_NONE, PLAN_WAITING, PLAN_MEASURING, PLAN_READY, PLAN_REFUSED };
+struct profile_show {
+    char path[4096];                       /* "": none is open */
+    struct text source;
+    struct text *undo; int n_undo, cap_undo;
+    bool edited, parsed;                   /* edited: not as the file says; parsed: `profile` holds it */
+    struct profile profile;                /* the last text without errors */
+    struct problems problems, warnings;
+    struct form_row *rows; int n_rows;
+    char opened[64][64]; int n_opened;     /* groups that are unfolded */
+    struct list list;
+    struct arena texts, parse, form, plan_arena;
+    enum plan_state plan_state; char plan_error[2048];
+    const struct json *plan; double changed; int plan_scroll;
+    bool launching;
+};
+
+struct data_show {
+    const struct json *preview; char error[2048];
+    bool loading; int stage, of_stages; int64_t window, of;  /* wanted: from 1 */
+    int source, scroll;
+    struct arena arena;
+};
+
+struct runs_show {
+    struct run_summary *all; int n;
+    int *order, n_order;
+    char filter[64], error[512];
+    bool loaded;
+    struct list list;
+    struct arena arena;
+};
+
+enum live_metric { METRIC_LOSS, METRIC_LR, METRIC_GRAD_NORM, METRIC_SPEED, METRICS };
+struct live_show { struct fold fold; bool open, log, zoom, formula; int smooth; enum live_metric metric; int scroll; };
+
+struct chat_line { const char *role; struct buf text; bool done; char ended[16]; struct answer_stats stats; int64_t step; };
+struct chat_show {
+    char spec[4096], name[256], problem[512];
+    bool open, opening, answering, typing, training;       /* training: the weights of a run at work */
+    bool has_adapter, adapter_off;
+    int context; int64_t step;
+    struct chat_line *lines; int n_lines, cap_lines;
+    struct edit edit;
+    struct sampling sampling; int max_new_tokens; uint64_t seed; char system[1024];
+    int scroll;
+    char half[4]; size_t half_n;                            /* the start of a character whose rest has not come */
+    struct arena arena;
+};
+
+enum prompt_kind { PROMPT_FILTER, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER, PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPTS };
+struct prompt { bool open; enum prompt_kind kind; char label[96], problem[400]; struct edit edit; struct arena arena; };
+
+enum confirm_kind { CONFIRM_REMOVE, CONFIRM_DROP_EDITS };
+struct preset { const char *path, *name, *about; };
+
+struct app {
+    const struct places *places;
+    int w, h; double now; bool utc;        /* now: Unix seconds; utc: times of day without the zone (dumps) */
+    enum glyphs glyphs;
+    enum screen screen;
+    enum popup popups[4]; int n_popups;
+    struct list pick; char filter[64];     /* of the popup that is open */
+    struct preset *presets; int n_presets; struct arena presets_arena;
+    enum confirm_kind confirm; char confirm_text[4096];
+    struct prompt prompt;
+    char notice[2048]; enum style notice_style;
+    char device[64];                       /* "CPU 2 cores" */
+    struct models_show models;
+    struct profile_show profile;
+    struct data_show data;
+    struct runs_show runs;
+    struct live_show live;
+    struct chat_show chat;
+    struct wish wishes[WISHES_MOST]; int n_wishes;
+    bool dirty, leaving;
+};
+
+/* ---- in ---- */
+
+void app_start(struct app *a, const struct places *p, int w, int h, double now, enum glyphs glyphs);
+void app_drop(struct app *a);
+void app_input(struct app *a, const struct input_event *e);
+void app_key(struct app *a, int32_t key);
+void app_tick(struct app *a, double now);                  /* time has passed */
+void app_models(struct app *a, struct text json, const char *error);
+void app_presets(struct app *a, const struct preset *list, int n);
+void app_profile(struct app *a, const char *path, struct text source);
+void app_plan(struct app *a, struct text json, const char *error);
+void app_preview(struct app *a, struct text json, const char *error);
+void app_runs(struct app *a, const struct run_summary *list, int n, const char *error);
+void app_reply(struct app *a, const struct reply *r);
+void app_notice(struct app *a, enum style s, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* ---- between the files of tui ---- */
+
+void wish(struct app *a, enum wish_kind kind, const char *text, int number);
+void app_go(struct app *a, enum screen s);
+void app_popup(struct app *a, enum popup p);
+void app_close_popup(struct app *a);
+enum popup app_top(const struct app *a);
+void app_ask(struct app *a, enum prompt_kind kind, const char *label, struct text start);
+struct edit *app_edit(struct app *a);                      /* the field that has the keyboard, or NULL */
+void app_typed(struct app *a);                             /* a question's text changed */
+void models_filter(struct app *a);
+void runs_filter(struct app *a);
+void form_try(struct app *a);                              /* says what would be wrong with the value typed so far */
+bool form_accept(struct app *a, struct text value);
+bool live_accept(struct app *a, struct text value);
+void form_build(struct app *a);                            /* the rows anew, after a change of text or folding */
+bool text_contains(const char *text, const char *word);    /* ASCII letters of either case; an empty word is everywhere */
+#endif

@@ -1,0 +1,196 @@
+/* keys.c - the table, and the four things made from it. */
+#include "tui/keys.h"
+#include "tui/view.h"
+#include <string.h>
+
+#define CTRL(c) (K_CTRL | (c))
+#define ALT(c) (K_ALT | (c))
+#define SHIFT(c) (K_SHIFT | (c))
+
+const struct binding bindings[] = {
+    {K_ENTER, 0, "use", KEYS_MODELS, "use it", "Makes the model the base of the open profile, or of a new one.", act_use_model},
+    {'c', 0, "chat-with", KEYS_MODELS, "chat with it", "Starts the model and opens the chat.", act_model_chat},
+    {'i', 0, "details", KEYS_MODELS, "details", "Shows all that is known of the model.", act_model_details},
+    {'o', 0, "add-folder", KEYS_MODELS, "other folders", "Adds a folder that holds Hugging Face models.", act_add_folder},
+    {'r', 0, "reload", KEYS_MODELS, "", "Reads the folders of models anew.", act_reload_models},
+    {'x', 0, "start-from", KEYS_MODELS, "presets", "Lists the profiles to start from.", act_presets},
+
+    {K_ENTER, 0, "edit", KEYS_PROFILE, "edit", "Edits the value, or folds a group open and shut.", act_edit_value},
+    {' ', 0, "fold", KEYS_PROFILE, "", "Folds a group open and shut.", act_fold},
+    {'r', 0, "launch", KEYS_PROFILE, "launch", "Starts a run of the profile as it stands.", act_launch},
+    {'v', 0, "view-data", KEYS_PROFILE, "view data", "Shows the data as the model will see it, trained tokens lit.", act_view_data},
+    {'E', 0, "editor", KEYS_PROFILE, "$EDITOR", "Opens the profile in $EDITOR.", act_editor},
+    {'u', 0, "undo", KEYS_PROFILE, "undo", "Takes the last change back.", act_undo},
+    {'w', 0, "write", KEYS_PROFILE, "write", "Writes the profile to its file.", act_write},
+    {'W', 0, "write-as", KEYS_PROFILE, "", "Writes the profile to another file and goes on with that.", act_write_as},
+    {'d', K_DELETE, "unset", KEYS_PROFILE, "", "Removes the value, so that the default counts.", act_unset},
+    {'x', 0, "presets", KEYS_PROFILE, "presets", "Lists the profiles to start from.", act_presets},
+    {'J', 0, "plan-down", KEYS_PROFILE, "", "Scrolls the plan down.", act_plan_down},
+    {'K', 0, "plan-up", KEYS_PROFILE, "", "Scrolls the plan up.", act_plan_up},
+
+    {'n', K_RIGHT, "next-window", KEYS_DATA, "next", "Shows the next packed window.", act_next_window},
+    {'b', K_LEFT, "window-before", KEYS_DATA, "before", "Shows the window before.", act_last_window},
+    {'N', 0, "window-ahead", KEYS_DATA, "", "Goes a hundred windows on.", act_window_far},
+    {'B', 0, "window-back", KEYS_DATA, "", "Goes a hundred windows back.", act_window_back},
+    {'s', 0, "next-stage", KEYS_DATA, "stage", "Shows the data of the next stage.", act_next_stage},
+    {'d', 0, "next-source", KEYS_DATA, "source", "Shows the report of the next dataset.", act_next_source},
+
+    {K_ENTER, 0, "open", KEYS_RUNS, "open", "Opens the run: its chart, its log, its quiz.", act_open_run},
+    {'c', 0, "run-chat", KEYS_RUNS, "chat with it", "Opens a chat with the run's newest weights.", act_run_chat},
+    {'r', 0, "resume", KEYS_RUNS, "resume", "Starts a run that ended early again, from its newest checkpoint.", act_resume_run},
+    {'D', 0, "remove", KEYS_RUNS, "remove", "Removes the run's folder, after asking.", act_remove_run},
+
+    {'p', 0, "pause", KEYS_LIVE, "pause", "Pauses the run after this step, or goes on.", act_pause},
+    {'s', 0, "save", KEYS_LIVE, "save", "Saves a checkpoint after this step.", act_save},
+    {'S', 0, "stop", KEYS_LIVE, "stop", "Saves a checkpoint and ends the run.", act_stop},
+    {'r', 0, "resume-run", KEYS_LIVE, "", "Starts a run that ended early again, from its newest checkpoint.", act_resume_run},
+    {'l', 0, "learning-rate", KEYS_LIVE, "learning rate", "Sets the learning rate from the next step on.", act_learning_rate},
+    {'c', 0, "live-chat", KEYS_LIVE, "chat with it now", "Opens a chat with the weights in training.", act_live_chat},
+    {'z', 0, "zoom", KEYS_LIVE, "zoom", "Gives the chart the whole screen, or divides it again.", act_zoom},
+    {'y', 0, "log-axis", KEYS_LIVE, "log", "Draws the axis as a logarithm, or not.", act_log_axis},
+    {'e', 0, "smooth", KEYS_LIVE, "smooth", "Smoothes the curve: not, weakly, strongly.", act_smooth},
+    {'m', 0, "metric", KEYS_LIVE, "", "Charts the next number: loss, learning rate, gradient, tokens a second.", act_metric},
+    {'f', 0, "formula", KEYS_LIVE, "", "Shows what MFU and HFU are.", act_formula},
+    {'a', K_ESC, "all-runs", KEYS_LIVE, "all runs", "Goes back to the list of runs.", act_all_runs},
+
+    {'i', K_ENTER, "type", KEYS_CHAT, "type", "Goes back to the text field.", act_type},
+    {'b', 0, "adapter", KEYS_CHAT, "adapter on/off", "Lets the base alone answer, or the adapter too.", act_adapter},
+    {'W', 0, "keep-chat", KEYS_CHAT, "write", "Writes the conversation to a file.", act_keep_chat},
+    {'Y', 0, "copy-answer", KEYS_CHAT, "copy", "Sends the last answer to the terminal's clipboard.", act_copy_answer},
+    {'F', 0, "forget", KEYS_CHAT, "forget", "Begins the conversation anew.", act_forget},
+
+    {K_ENTER, 0, "send", KEYS_TYPING, "send", "Sends the message.", act_send},
+    {ALT(K_ENTER), CTRL('j'), "new-line", KEYS_TYPING, "new line", "Begins a new line in the message.", act_new_line},
+    {K_ESC, CTRL('c'), "stop-answer", KEYS_TYPING, "stop, leave the field", "Stops the answer; else leaves the text field.", act_chat_escape},
+    {CTRL('r'), 0, "again", KEYS_TYPING, "again", "Asks the last message once more.", act_again},
+    {K_PAGE_UP, 0, "chat-up", KEYS_TYPING, "", "Scrolls the conversation up.", act_page_up},
+    {K_PAGE_DOWN, 0, "chat-down", KEYS_TYPING, "", "Scrolls the conversation down.", act_page_down},
+
+    {K_ENTER, 0, "accept", KEYS_PROMPT, "accept", "Takes what was typed.", act_prompt_done},
+    {K_ESC, CTRL('c'), "cancel", KEYS_PROMPT, "cancel", "Leaves everything as it was.", act_prompt_cancel},
+    {K_TAB, 0, "complete", KEYS_PROMPT, "complete", "Completes a command or takes the next choice.", act_prompt_complete},
+
+    {K_LEFT, CTRL('b'), "left", KEYS_EDIT, "", "A character to the left.", act_left},
+    {K_RIGHT, CTRL('f'), "right", KEYS_EDIT, "", "A character to the right.", act_right},
+    {ALT('b'), CTRL(K_LEFT), "word-left", KEYS_EDIT, "", "A word to the left.", act_word_left},
+    {ALT('f'), CTRL(K_RIGHT), "word-right", KEYS_EDIT, "", "A word to the right.", act_word_right},
+    {K_HOME, CTRL('a'), "line-begin", KEYS_EDIT, "", "To the line's beginning.", act_home},
+    {K_END, CTRL('e'), "line-end", KEYS_EDIT, "", "To the line's end.", act_end},
+    {K_BACKSPACE, 0, "erase", KEYS_EDIT, "", "Erases the character before.", act_backspace},
+    {K_DELETE, CTRL('d'), "erase-next", KEYS_EDIT, "", "Erases the character here.", act_delete},
+    {CTRL('k'), 0, "cut-end", KEYS_EDIT, "", "Cuts to the line's end.", act_kill_end},
+    {CTRL('u'), 0, "cut-begin", KEYS_EDIT, "", "Cuts to the line's beginning.", act_kill_home},
+    {CTRL('w'), ALT(K_BACKSPACE), "cut-word", KEYS_EDIT, "", "Cuts the word before.", act_kill_word},
+    {CTRL('y'), 0, "paste-cut", KEYS_EDIT, "", "Puts back what was cut.", act_yank},
+    {K_UP, CTRL('p'), "history-up", KEYS_EDIT, "", "The line above; on the first one, what was typed before.", act_field_up},
+    {K_DOWN, CTRL('n'), "history-down", KEYS_EDIT, "", "The line below; on the last one, what was typed after.", act_field_down},
+
+    {K_ESC, 'q', "close", KEYS_HELP, "close", "Closes the help.", act_close},
+    {'d', 0, "detach", KEYS_LEAVE, "leave it running", "Leaves the workbench; the run goes on.", act_detach},
+    {'s', 0, "stop-and-leave", KEYS_LEAVE, "stop it", "Saves a checkpoint, ends the run and leaves.", act_stop_and_leave},
+    {K_ESC, CTRL('c'), "stay", KEYS_LEAVE, "stay", "Goes back to the workbench.", act_close},
+    {'y', 0, "yes", KEYS_CONFIRM, "yes", "Does it.", act_yes},
+    {K_ESC, 'n', "no", KEYS_CONFIRM, "no", "Leaves everything as it is.", act_close},
+    {K_ENTER, 0, "choose", KEYS_PICK, "choose", "Takes the row at the cursor.", act_pick},
+    {K_ESC, 'q', "none", KEYS_PICK, "cancel", "Closes the list.", act_close},
+
+    {'k', K_UP, "up", KEYS_LISTS, "", "A row up.", act_up},
+    {'j', K_DOWN, "down", KEYS_LISTS, "", "A row down.", act_down},
+    {K_PAGE_UP, CTRL('u'), "page-up", KEYS_LISTS, "", "A page up.", act_page_up},
+    {K_PAGE_DOWN, CTRL('d'), "page-down", KEYS_LISTS, "", "A page down.", act_page_down},
+    {'g', K_HOME, "first", KEYS_LISTS, "", "To the first row.", act_top},
+    {'G', K_END, "last", KEYS_LISTS, "", "To the last row.", act_bottom},
+    {'/', 0, "filter", KEYS_LISTS, "", "Shows only rows that hold a word.", act_filter},
+
+    {'1', 0, "models", KEYS_ALL, "", "The base models of this machine.", act_models},
+    {'2', 0, "profile", KEYS_ALL, "", "The profile and its plan.", act_profile},
+    {'3', 0, "runs", KEYS_ALL, "", "The runs, or the one that is open.", act_runs},
+    {'4', 0, "chat", KEYS_ALL, "", "The chat.", act_chat},
+    {K_TAB, 0, "next-screen", KEYS_ALL, "", "The next screen.", act_next_screen},
+    {SHIFT(K_TAB), 0, "screen-before", KEYS_ALL, "", "The screen before.", act_last_screen},
+    {K_ESC, 0, "back", KEYS_ALL, "", "Back by one level; never leaves the workbench.", act_back},
+    {'?', K_F1, "help", KEYS_ALL, "help", "The keys that count here.", act_help},
+    {':', 0, "command", KEYS_ALL, "", "Types the name of an action; Tab completes.", act_command},
+    {'q', CTRL('c'), "leave", KEYS_ALL, "leave", "Leaves the workbench; runs go on.", act_leave},
+    {CTRL('l'), 0, "repaint", KEYS_ALL, "", "Draws the screen anew.", act_repaint},
+    {CTRL('z'), 0, "suspend", KEYS_ALL, "", "Hands the terminal back to the shell; fg returns.", act_suspend},
+};
+const int n_bindings = COUNT(bindings);
+
+const char *const scope_names[KEYS_SCOPES] = {
+    [KEYS_ALL] = "everywhere", [KEYS_LISTS] = "in lists", [KEYS_MODELS] = "models", [KEYS_PROFILE] = "profile", [KEYS_DATA] = "data",
+    [KEYS_RUNS] = "runs", [KEYS_LIVE] = "a run", [KEYS_CHAT] = "chat, outside the text field", [KEYS_TYPING] = "chat, in the text field",
+    [KEYS_PROMPT] = "in a question", [KEYS_EDIT] = "in text fields", [KEYS_HELP] = "help", [KEYS_LEAVE] = "leaving", [KEYS_CONFIRM] = "yes or no",
+    [KEYS_PICK] = "a list to choose from"};
+
+int keys_now(const struct app *a, enum keys_of out[4])
+{
+    int n = 0;
+    if (a->prompt.open) { out[n++] = KEYS_PROMPT; out[n++] = KEYS_EDIT; return n; }
+    enum popup p = app_top(a);
+    if (p != POPUP_NONE) {
+        out[n++] = popup_views[p].keys;
+        if (popup_views[p].lists) out[n++] = KEYS_LISTS;
+        return n;
+    }
+    if (a->screen == SCREEN_CHAT && a->chat.typing) { out[n++] = KEYS_TYPING; out[n++] = KEYS_EDIT; out[n++] = KEYS_ALL; return n; }
+    out[n++] = views[a->screen].keys;
+    if (views[a->screen].lists) out[n++] = KEYS_LISTS;
+    out[n++] = KEYS_ALL;
+    return n;
+}
+
+bool keys_press(struct app *a, int32_t key)
+{
+    enum keys_of now[4];
+    int n = keys_now(a, now);
+    bool text = app_edit(a) && key >= 32 && key < K_UP; /* a letter is never a command while a field has the keyboard */
+    if (key >= 'A' && key <= 'Z' && app_edit(a)) text = true;
+    for (int s = 0; s < n && !text; s++)
+        for (int i = 0; i < n_bindings; i++) {
+            const struct binding *b = &bindings[i];
+            if (b->of != now[s] || (b->key != key && (b->other == 0 || b->other != key))) continue;
+            if (now[s] == KEYS_ALL && n == 3 && now[0] == KEYS_TYPING && (key == K_TAB || key == K_ESC)) continue;
+            b->act(a);
+            return true;
+        }
+    return false;
+}
+
+int keys_named(const struct app *a, const char *prefix, const struct binding **out, int most)
+{
+    static const enum keys_of everywhere[] = {KEYS_LISTS, KEYS_ALL};
+    enum keys_of scopes[3] = {views[a->screen].keys, everywhere[0], everywhere[1]};
+    int n = 0;
+    for (size_t s = 0; s < COUNT(scopes); s++)
+        for (int i = 0; i < n_bindings && n < most; i++)
+            if (bindings[i].of == scopes[s] && strncmp(bindings[i].name, prefix, strlen(prefix)) == 0) out[n++] = &bindings[i];
+    return n;
+}
+
+bool keys_run(struct app *a, const char *name)
+{
+    const struct binding *found[1];
+    const struct binding *all[COUNT(bindings)];
+    int n = keys_named(a, name, all, COUNT(bindings));
+    found[0] = n == 1 ? all[0] : NULL;
+    for (int i = 0; i < n; i++)
+        if (strcmp(all[i]->name, name) == 0) found[0] = all[i];
+    if (!found[0]) return false;
+    found[0]->act(a);
+    return true;
+}
+
+void keys_write(struct buf *out)
+{
+    for (int s = 0; s < KEYS_SCOPES; s++) {
+        buf_printf(out, "%s\n", scope_names[s]);
+        for (int i = 0; i < n_bindings; i++) {
+            char key[32], other[32] = "";
+            if ((int)bindings[i].of != s) continue;
+            key_text(key, bindings[i].key);
+            if (bindings[i].other) key_text(other, bindings[i].other);
+            buf_printf(out, "  %s%s%s\t%s\t%s\n", key, other[0] ? ", " : "", other, bindings[i].name, bindings[i].help);
+        }
+    }
+}
