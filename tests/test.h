@@ -10,4 +10,6 @@
 #include <string.h>
 #include <cmocka.h>
 #undef fail /* cmocka's macro; base.h has a function of that name */
+#undef fail_msg /* it was made of that macro */
+#define fail_msg(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 #endif
