@@ -203,11 +203,14 @@ void act_filter(struct app *a)
     else app_notice(a, STYLE_PLAIN, "nothing to filter here");
 }
 
+bool app_types(const struct app *a)
+{
+    return a->prompt.open || (a->screen == SCREEN_CHAT && a->chat.typing && app_top(a) == POPUP_NONE);
+}
+
 struct edit *app_edit(struct app *a)
 {
-    if (a->prompt.open) return &a->prompt.edit;
-    if (a->screen == SCREEN_CHAT && a->chat.typing && app_top(a) == POPUP_NONE) return &a->chat.edit;
-    return NULL;
+    return !app_types(a) ? NULL : a->prompt.open ? &a->prompt.edit : &a->chat.edit;
 }
 
 void act_prompt_cancel(struct app *a)

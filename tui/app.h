@@ -83,6 +83,7 @@ struct profile_show {
     enum plan_state plan_state; char plan_error[2048];
     const struct json *plan; double changed; int plan_scroll;
     bool launching;
+    char wanted_model[4096];               /* becomes the base_model of the next profile that is opened */
 };
 
 struct data_show {
@@ -170,10 +171,13 @@ void app_popup(struct app *a, enum popup p);
 void app_close_popup(struct app *a);
 enum popup app_top(const struct app *a);
 void app_ask(struct app *a, enum prompt_kind kind, const char *label, struct text start);
-struct edit *app_edit(struct app *a);                      /* the field that has the keyboard, or NULL */
+bool app_types(const struct app *a);                       /* a text field has the keyboard */
+struct edit *app_edit(struct app *a);                      /* that field, or NULL */
 void app_typed(struct app *a);                             /* a question's text changed */
 void models_filter(struct app *a);
 void runs_filter(struct app *a);
+void chat_start(struct app *a, const char *spec, const char *name, bool training);
+void form_change(struct app *a, struct text source);        /* a change of the profile's text that can be undone */
 void form_try(struct app *a);                              /* says what would be wrong with the value typed so far */
 bool form_accept(struct app *a, struct text value);
 bool live_accept(struct app *a, struct text value);

@@ -144,13 +144,11 @@ bool keys_press(struct app *a, int32_t key)
 {
     enum keys_of now[4];
     int n = keys_now(a, now);
-    bool text = app_edit(a) && key >= 32 && key < K_UP; /* a letter is never a command while a field has the keyboard */
-    if (key >= 'A' && key <= 'Z' && app_edit(a)) text = true;
+    bool text = app_types(a) && key >= 32 && key < K_UP; /* a letter is never a command while a field has the keyboard */
     for (int s = 0; s < n && !text; s++)
         for (int i = 0; i < n_bindings; i++) {
             const struct binding *b = &bindings[i];
             if (b->of != now[s] || (b->key != key && (b->other == 0 || b->other != key))) continue;
-            if (now[s] == KEYS_ALL && n == 3 && now[0] == KEYS_TYPING && (key == K_TAB || key == K_ESC)) continue;
             b->act(a);
             return true;
         }

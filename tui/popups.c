@@ -1,0 +1,123 @@
+/* popups.c - help, leaving, yes or no, and the lists to choose from. */
+#include "tui/keys.h"
+#include "tui/view.h"
+#include <stdio.h>
+#include <string.h>
+
+/* ---- help: the rows that count behind it, by scope ---- */
+
+struct help_rows { const struct binding *rows[160]; int n; };
+
+static void help_scope(const struct app *a, enum keys_of of, struct help_rows *out)
+{
+    for (int i = 0; i < n_bindings; i++) {
+        const struct binding *b = &bindings[i];
+        if (b->of == of && out->n < (int)COUNT(out->rows) && (text_contains(b->help, a->filter) || text_contains(b->name, a->filter)))
+            out->rows[out->n++] = b;
+    }
+}
+
+static struct help_rows help_rows(const struct app *a)
+{
+    struct help_rows out = {.n = 0};
+    if (a->screen == SCREEN_CHAT) help_scope(a, KEYS_TYPING, &out);
+    help_scope(a, views[a->screen].keys, &out);
+    if (views[a->screen].lists) help_scope(a, KEYS_LISTS, &out);
+    help_scope(a, KEYS_ALL, &out);
+    if (a->screen == SCREEN_CHAT) help_scope(a, KEYS_EDIT, &out);
+    return out;
+}
+
+void help_size(const struct app *a, int *w, int *h)
+{
+    struct help_rows rows = help_rows(a);
+    *w = 90;
+    *h = rows.n + 2;
+}
+
+void help_popup(const struct app *a, struct grid *g, struct rect r)
+{
+    struct help_rows rows = help_rows(a);
+    int top = a->pick.at, y = 0;
+    if (top > rows.n - (r.h - 1)) top = rows.n - (r.h - 1);
+    if (top < 0) top = 0;
+    enum keys_of last = KEYS_SCOPES;
+    for (int i = top; i < rows.n && y < r.h - 1; i++, y++) {
+        const struct binding *b = rows.rows[i];
+        char key[32], other[32] = "", both[80];
+        key_text(key, b->key);
+        if (b->other) key_text(other, b->other);
+        snprintf(both, sizeof both, "%s%s%s", key, other[0] ? ", " : "", other);
+        if (b->of != last && r.w > 60) grid_right(g, r, r.w, y, STYLE_DIM, text_of(scope_names[b->of]));
+        last = b->of;
+        grid_fit(g, r, 0, y, 16, STYLE_BRIGHT, text_of(both));
+        grid_fit(g, r, 17, y, r.w - 17 - (r.w > 60 ? 22 : 0), STYLE_PLAIN, text_of(b->help));
+    }
+    if (rows.n == 0) grid_text(g, r, 0, 0, STYLE_PLAIN, TEXT("no key here says that"));
+    char note[160];
+    snprintf(note, sizeof note, "%s%s   / filter   j k scroll   : types an action's name", a->filter[0] ? "filter: " : "", a->filter);
+    grid_fit(g, r, 0, r.h - 1, r.w, STYLE_DIM, text_of(note));
+}
+
+void help_move(struct app *a, int by)
+{
+    if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? a->h - 6 : 6 - a->h;
+    list_move(&a->pick, by, help_rows(a).n);
+}
+
+/* ---- leaving ---- */
+
+void leave_size(const struct app *a, int *w, int *h)
+{
+    (void)a;
+    *w = 62;
+    *h = 5;
+}
+
+void leave_popup(const struct app *a, struct grid *g, struct rect r)
+{
+    const struct fold *f = &a->live.fold;
+    char text[400];
+    double share = f->steps > 0 ? 100.0 * (double)f->step / (double)f->steps : 0;
+    snprintf(text, sizeof text, "%s is %s (%.0f %%).", f->name, run_state_name(f->state), share);
+    grid_fit(g, r, 0, 0, r.w, STYLE_BRIGHT, text_of(text));
+    grid_fit(g, r, 0, 2, r.w, STYLE_PLAIN, TEXT("d    leave it running and come back with  hone"));
+    grid_fit(g, r, 0, 3, r.w, STYLE_PLAIN, TEXT("s    stop it after saving a checkpoint"));
+    grid_fit(g, r, 0, 4, r.w, STYLE_PLAIN, TEXT("Esc  stay"));
+}
+
+void confirm_size(const struct app *a, int *w, int *h)
+{
+    *w = 60;
+    *h = grid_wrap(NULL, (struct rect){0, 0, 60, 100}, 0, STYLE_PLAIN, text_of(a->confirm_text)) + 2;
+}
+
+void confirm_popup(const struct app *a, struct grid *g, struct rect r)
+{
+    int rows = grid_wrap(g, r, 0, STYLE_PLAIN, text_of(a->confirm_text));
+    grid_fit(g, r, 0, rows + 1 < r.h ? rows + 1 : r.h - 1, r.w, STYLE_BRIGHT, TEXT("y yes   n no"));
+}
+
+/* ---- lists ---- */
+
+void presets_size(const struct app *a, int *w, int *h)
+{
+    *w = 90;
+    *h = a->n_presets > 0 ? a->n_presets : 2;
+}
+
+void presets_popup(const struct app *a, struct grid *g, struct rect r)
+{
+    if (a->n_presets == 0) { view_empty(g, r, "No profiles here. `:` write-as makes one, or copy one from profiles/."); return; }
+    struct list l = a->pick;
+    list_show(&l, a->n_presets, r.h);
+    for (int i = l.top; i < a->n_presets && i - l.top < r.h; i++) {
+        int y = i - l.top;
+        int n = grid_fit(g, r, 2, y, 24, STYLE_BRIGHT, text_of(a->presets[i].name));
+        grid_fit(g, r, n + 4 > 24 ? n + 4 : 24, y, r.w - (n + 4 > 24 ? n + 4 : 24), STYLE_DIM, text_of(a->presets[i].about));
+        if (i == l.at) {
+            grid_paint(g, rect_clip(r, (struct rect){0, y, r.w, 1}), STYLE_SELECTED);
+            grid_sign(g, r, 0, y, STYLE_SELECTED, SIGN_CURSOR);
+        }
+    }
+}
