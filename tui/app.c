@@ -28,7 +28,7 @@ void app_start(struct app *a, const struct places *p, int w, int h, double now, 
 
 void app_drop(struct app *a)
 {
-    struct arena *all[] = {&a->models.arena, &a->profile.texts, &a->profile.parse, &a->profile.form, &a->profile.plan_arena, &a->data.arena,
+    struct arena *all[] = {&a->models.arena, &a->profile.texts, &a->profile.parse, &a->profile.trouble, &a->profile.form, &a->profile.plan_arena, &a->data.arena,
                            &a->runs.arena, &a->chat.arena, &a->prompt.arena, &a->presets_arena, &a->live.fold.arena};
     for (size_t i = 0; i < COUNT(all); i++) arena_drop(all[i]);
 }
@@ -168,7 +168,8 @@ void act_bottom(struct app *a) { move(a, MOVE_END); }
 
 void pick_move(struct app *a, int by)
 {
-    int n = app_top(a) == POPUP_PRESETS ? a->n_presets : 64;
+    struct text choices[32];
+    int n = app_top(a) == POPUP_PRESETS ? a->n_presets : form_choices(a, choices, COUNT(choices));
     if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? 8 : -8;
     list_move(&a->pick, by, n);
 }

@@ -71,18 +71,18 @@ struct form_row {
 enum plan_state { PLAN_NONE, PLAN_WAITING, PLAN_MEASURING, PLAN_READY, PLAN_REFUSED };
 struct profile_show {
     char path[4096];                       /* "": none is open */
-    struct text source;
+    struct text source, saved;             /* in the form, and in the file */
     struct text *undo; int n_undo, cap_undo;
     bool edited, parsed;                   /* edited: not as the file says; parsed: `profile` holds it */
     struct profile profile;                /* the last text without errors */
     struct problems problems, warnings;
     struct form_row *rows; int n_rows;
-    char opened[64][64]; int n_opened;     /* groups that are unfolded */
+    char flipped[64][160]; int n_flipped;  /* groups that are folded otherwise than at first */
     struct list list;
-    struct arena texts, parse, form, plan_arena;
+    struct arena texts, parse, trouble, form, plan_arena;  /* trouble: of problems */
     enum plan_state plan_state; char plan_error[2048];
     const struct json *plan; double changed; int plan_scroll;
-    bool launching;
+    bool launching, launch_when_ready;
     char wanted_model[4096];               /* becomes the base_model of the next profile that is opened */
 };
 
@@ -182,5 +182,7 @@ void form_try(struct app *a);                              /* says what would be
 bool form_accept(struct app *a, struct text value);
 bool live_accept(struct app *a, struct text value);
 void form_build(struct app *a);                            /* the rows anew, after a change of text or folding */
+void form_choose(struct app *a, int choice);               /* of the field at the cursor */
+int form_choices(const struct app *a, struct text *out, int most);
 bool text_contains(const char *text, const char *word);    /* ASCII letters of either case; an empty word is everywhere */
 #endif
