@@ -78,6 +78,7 @@ static void order_record(struct train *t, const struct order *o)
     json_put_key(&b, "value"); json_put_num(&b, o->value);
     json_put_key(&b, "by"); json_put_text(&b, text_of(o->by));
     json_put_key(&b, "step"); json_put_int(&b, t->at.step);
+    json_put_key(&b, "stage"); json_put_int(&b, t->at.stage);
     buf_put(&b, "}\n", 2);
     snprintf(path, sizeof path, "%s/orders.jsonl", t->dir);
     struct err err;
@@ -177,7 +178,7 @@ static double learning_rate(struct train *t)
     const struct stage *s = stage_of(t);
     struct settings set = s->set;
     for (int i = 0; i < t->n_replay; i++)
-        if (t->replay[i].step == t->at.step && t->replay[i].learning_rate != t->at.learning_rate) {
+        if (t->replay[i].step == t->at.step && t->replay[i].stage == t->at.stage && t->replay[i].learning_rate != t->at.learning_rate) {
             t->at.learning_rate = t->replay[i].learning_rate;
             order_event(t, ORDER_LEARNING_RATE, t->at.learning_rate, "the run's own orders, taken again");
         }

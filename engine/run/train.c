@@ -96,10 +96,12 @@ static bool orders_recall(struct train *t, struct err *err)
         const struct json *o;
         struct err torn;
         if (json_parse(&o, (struct text){s.p + at, n}, path, (struct json_limits){0}, t->a, &torn)) {
-            const struct json *kind = json_get(o, "order"), *value = json_get(o, "value"), *step = json_get(o, "step");
-            if (kind && value && step && text_is(kind->text, "learning_rate") && step->integer >= t->at.step) {
+            const struct json *kind = json_get(o, "order"), *value = json_get(o, "value");
+            const struct json *step = json_get(o, "step"), *stage = json_get(o, "stage");
+            bool rate = kind && value && step && stage && kind->kind == JSON_TEXT && text_is(kind->text, "learning_rate");
+            if (rate && step->integer >= t->at.step) {
                 ROOM(t->a, t->replay, t->n_replay, cap);
-                t->replay[t->n_replay++] = (struct replayed){step->integer, value->number};
+                t->replay[t->n_replay++] = (struct replayed){step->integer, stage->integer, value->number};
             }
         }
         at += n + 1;
@@ -115,7 +117,7 @@ static bool resume_point(struct train *t, struct err *err)
     if (!checkpoint_list(&list, &n, t->dir, true, t->a, err) || !checkpoint_list(&named, &all, t->dir, false, t->a, err)) return false;
     if (all > 0 && (n == 0 || list[0].step != named[0].step))
         journal_note(&t->journal, "warning", 0, "checkpoint %s is damaged (a hash differs); using %s", named[0].name, n ? list[0].name : "the start");
-    if (n == 0) return metrics_cut(&t->journal, 0, err);
+    if (n == 0) return metrics_cut(&t->journal, 0, err) && orders_recall(t, err);
     t->last = list[0];
     if (!checkpoint_progress(&t->at, &t->last, t->a, err)) return false;
     if (t->at.stage >= t->profile.n_stages)

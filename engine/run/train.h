@@ -6,7 +6,7 @@
 #include "engine/run/run.h"
 
 /* An order of an earlier life of the run that counts again when its step comes. */
-struct replayed { int64_t step; double learning_rate; };
+struct replayed { int64_t step, stage; double learning_rate; };
 
 struct train {
     const char *dir;
