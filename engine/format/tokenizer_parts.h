@@ -47,7 +47,7 @@ const char *shown(struct arena *a, struct text t);
 
 /* ---- the steps of tokenizer.json ---- */
 
-enum norm_kind { NORM_NFC, NORM_NFD, NORM_NFKC, NORM_NFKD, NORM_LOWER, NORM_STRIP, NORM_REPLACE, NORM_PREPEND, NORM_STRIP_ACCENTS };
+enum norm_kind { NORM_NFC, NORM_NFD, NORM_NFKC, NORM_NFKD, NORM_LOWER, NORM_STRIP, NORM_REPLACE, NORM_PREPEND };
 struct norm_step { enum norm_kind kind; bool left, right; struct split find; struct text with; };
 
 enum pre_kind { PRE_SPLIT, PRE_PREFIX_SPACE, PRE_ALPHABET, PRE_METASPACE };

@@ -51,7 +51,7 @@ static bool read_text(struct opening *o, struct text *out, const struct json *st
 
 static const struct { const char *type; enum norm_kind kind; } norm_rows[] = {
     {"NFC", NORM_NFC}, {"NFD", NORM_NFD}, {"NFKC", NORM_NFKC}, {"NFKD", NORM_NFKD}, {"Lowercase", NORM_LOWER},
-    {"Strip", NORM_STRIP}, {"Replace", NORM_REPLACE}, {"Prepend", NORM_PREPEND}, {"StripAccents", NORM_STRIP_ACCENTS}};
+    {"Strip", NORM_STRIP}, {"Replace", NORM_REPLACE}, {"Prepend", NORM_PREPEND}};
 
 static bool read_norm(struct opening *o, const struct json *step)
 {
@@ -263,23 +263,15 @@ static struct text strip(const struct unicode *u, const struct norm_step *n, str
     return s;
 }
 
-static void strip_accents(const struct unicode *u, struct buf *out, struct text s)
-{
-    const char *p = s.p, *end = s.p + s.n;
-    for (int length; p < end; p += length)
-        if (!(class_at(u, p, end, &length) & CLASS_MARK)) buf_put(out, p, (size_t)length);
-}
-
 static bool norm_step(struct encoding *e, const struct norm_step *n, struct buf *out, struct text s, bool continues)
 {
     const struct unicode *u = e->t->unicode;
     switch (n->kind) {
-    case NORM_NFC: unicode_normalise(out, s, FORM_NFC, e->scratch); break;
-    case NORM_NFD: unicode_normalise(out, s, FORM_NFD, e->scratch); break;
-    case NORM_NFKC: unicode_normalise(out, s, FORM_NFKC, e->scratch); break;
-    case NORM_NFKD: unicode_normalise(out, s, FORM_NFKD, e->scratch); break;
+    case NORM_NFC: unicode_normalise(out, s, FORM_NFC); break;
+    case NORM_NFD: unicode_normalise(out, s, FORM_NFD); break;
+    case NORM_NFKC: unicode_normalise(out, s, FORM_NFKC); break;
+    case NORM_NFKD: unicode_normalise(out, s, FORM_NFKD); break;
     case NORM_LOWER: unicode_lower(out, s); break;
-    case NORM_STRIP_ACCENTS: strip_accents(u, out, s); break;
     case NORM_REPLACE: return replace(e, n, out, s);
     case NORM_PREPEND:
         if (s.n && !continues) buf_put(out, n->with.p, n->with.n);

@@ -18,7 +18,6 @@ enum unicode_class {
     CLASS_LINE = 8,         /* CR and LF */
     CLASS_PUNCTUATION = 16, /* P*, and all of ASCII's punctuation and symbols */
     CLASS_WORD = 32,        /* \w: alphabetic, marks, decimal digits, connectors, joiners */
-    CLASS_MARK = 64,        /* Mn: nonspacing marks */
 };
 int unicode_class(int32_t code);
 
@@ -40,6 +39,6 @@ static inline int class_at(const struct unicode *u, const char *p, const char *e
 
 enum unicode_form { FORM_NFC, FORM_NFD, FORM_NFKC, FORM_NFKD };
 /* Appends t in a normal form; ill-formed bytes are kept. Linear in t. */
-void unicode_normalise(struct buf *out, struct text t, enum unicode_form form, struct arena *scratch);
+void unicode_normalise(struct buf *out, struct text t, enum unicode_form form);
 void unicode_lower(struct buf *out, struct text t);
 #endif
