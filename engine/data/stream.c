@@ -132,22 +132,32 @@ static struct chosen *buckets_of(const struct making *m, int64_t tokens, struct 
     return buckets;
 }
 
-/* All windows for so many tokens, in arena a. */
-static void build(const struct making *m, int64_t tokens, struct windows *w, int64_t *bucket_start, int64_t *cut, struct arena *a)
+static int64_t tokens_of(const struct part_of *parts, int64_t n)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += parts[i].n;
+    return sum;
+}
+
+/* All windows for so many tokens, in arena a. What was chosen and is in no window would be lost. */
+static void build(const struct making *m, int64_t tokens, struct windows *w, struct arena *a)
 {
     struct arena scratch = arena_make(0);
     bool shuffle = m->spec->shuffle && !m->spec->held_out;
+    int64_t *bucket_start = m->out->bucket_start, *cut = &m->out->cut;
     windows_start(w, a);
-    *cut = 0;
+    *cut = m->out->lost = 0;
     struct chosen *buckets = buckets_of(m, tokens, &scratch);
     for (int b = 0; b < m->bins; b++) {
         bucket_start[b] = w->n;
+        m->out->lost += tokens_of(buckets[b].list, buckets[b].n);
         if (shuffle) shuffle_parts(buckets[b].list, buckets[b].n, seed_of(m, SEED_ORDER, (uint64_t)b));
         else interleave(buckets[b].list, buckets[b].n, m->spec->n_mix, &scratch);
         pack(w, m->s->packing, buckets[b].list, buckets[b].n, m->s->max_length, cut, &scratch);
         if (shuffle) shuffle_windows(w, bucket_start[b], seed_of(m, SEED_WINDOWS, (uint64_t)b), &scratch);
     }
     bucket_start[m->bins] = w->n;
+    m->out->lost -= tokens_of(w->parts, w->n_parts);
     arena_drop(&scratch);
 }
 
@@ -175,14 +185,14 @@ static void trim(struct windows *w, int64_t *bucket_start, int bins, int64_t mos
 }
 
 /* The least tokens that are known to give max_windows, and their windows. */
-static void build_windows(const struct making *m, int64_t most_tokens, struct windows *w, int64_t *bucket_start, int64_t *cut, struct arena *a)
+static void build_windows(const struct making *m, int64_t most_tokens, struct windows *w, struct arena *a)
 {
     int64_t want = m->spec->max_windows, tokens = want * m->s->max_length;
     if (most_tokens > 0 && tokens > most_tokens) tokens = most_tokens;
     struct arena_mark mark = arena_mark(a);
     for (int i = 0; i < TRIES; i++) {
         arena_back(a, mark);
-        build(m, tokens, w, bucket_start, cut, a);
+        build(m, tokens, w, a);
         double ratio = (double)want / (double)(w->n ? w->n : 1);
         bool near = w->n >= want && (double)w->n <= (double)want * 1.01 + m->bins;
         bool all = w->n <= want && most_tokens > 0 && tokens == most_tokens;
@@ -194,7 +204,7 @@ static void build_windows(const struct making *m, int64_t most_tokens, struct wi
         tokens = next;
     }
     struct arena scratch = arena_make(0);
-    if (w->n > want) trim(w, bucket_start, m->bins, want, &scratch);
+    if (w->n > want) trim(w, m->out->bucket_start, m->bins, want, &scratch);
     arena_drop(&scratch);
 }
 
@@ -277,8 +287,8 @@ bool stream_make(struct stream *out, const struct stream_spec *spec, const struc
     if (!check(&m, tokens, err)) return false;
     out->bucket_start = NEW_N(a, int64_t, m.bins + 1);
     if (spec->max_windows > 0 && !spec->held_out)
-        build_windows(&m, tokens, &plan->windows, out->bucket_start, &out->cut, a);
-    else build(&m, tokens, &plan->windows, out->bucket_start, &out->cut, a);
+        build_windows(&m, tokens, &plan->windows, a);
+    else build(&m, tokens, &plan->windows, a);
     out->windows = plan->windows.n;
     if (!count(&m, a, err)) return false;
     return out->trained > 0 || spec->held_out ||
