@@ -160,17 +160,16 @@ static bool import_open(struct importing *i, const struct gguf *g)
 {
     struct llama m;
     struct vocab v;
-    struct special s = {-1, -1, -1, -1};
     int64_t raw_bytes = 0;
     if (!check_family(g, i->err)) return false;
     if (g->n_tensors == 0)
-        return gguf_vocab(g, &v, &s, 0, i->err) && vocab_write(&v, i->dir, i->file, i->a, i->err);
+        return gguf_vocab(g, &v, 0, i->err) && vocab_write(&v, i->dir, i->file, i->a, i->err);
     if (!read_model(g, &m, i->err) || !check_tensors(g, &m, &raw_bytes, i->err)) return false;
-    if (!gguf_vocab(g, &v, &s, m.context, i->err)) return false;
+    if (!gguf_vocab(g, &v, m.context, i->err)) return false;
     if (v.n > m.vocab)
         return fail(i->err, "%s has %d tokens but the embedding has %lld rows", g->path, v.n, (long long)m.vocab);
     struct source source = {g, arena_take(i->a, 1, (size_t)raw_bytes)};
-    return vocab_write(&v, i->dir, i->file, i->a, i->err) && write_config(i, &m, s) &&
+    return vocab_write(&v, i->dir, i->file, i->a, i->err) && write_config(i, &m, &v) &&
            write_weights(i, &m, (struct llama_source){read_rows, &source});
 }
 

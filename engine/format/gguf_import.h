@@ -4,5 +4,5 @@
 #include "engine/format/gguf.h"
 #include "engine/format/import_llama.h"
 
-bool gguf_vocab(const struct gguf *g, struct vocab *v, struct special *s, int64_t context, struct err *err);
+bool gguf_vocab(const struct gguf *g, struct vocab *v, int64_t context, struct err *err);
 #endif

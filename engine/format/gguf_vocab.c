@@ -56,21 +56,18 @@ static bool read_id(const struct gguf *g, int *out, const char *key, int most, s
     return true;
 }
 
-static bool read_ids(const struct gguf *g, struct vocab *v, struct special *s, struct err *err)
+static bool read_ids(const struct gguf *g, struct vocab *v, struct err *err)
 {
     const struct { const char *key; int *id; } rows[] = {
         {"tokenizer.ggml.bos_token_id", &v->bos}, {"tokenizer.ggml.eos_token_id", &v->eos},
         {"tokenizer.ggml.unknown_token_id", &v->unknown}, {"tokenizer.ggml.padding_token_id", &v->padding},
-        {"tokenizer.ggml.eot_token_id", &s->turn_end}};
+        {"tokenizer.ggml.eot_token_id", &v->turn_end}};
     for (size_t i = 0; i < COUNT(rows); i++)
         if (!read_id(g, rows[i].id, rows[i].key, v->n, err)) return false;
-    s->bos = v->bos;
-    s->eos = v->eos;
-    s->padding = v->padding;
     return true;
 }
 
-bool gguf_vocab(const struct gguf *g, struct vocab *v, struct special *s, int64_t context, struct err *err)
+bool gguf_vocab(const struct gguf *g, struct vocab *v, int64_t context, struct err *err)
 {
     struct text model = {0};
     *v = (struct vocab){.space_prefix = true, .context = context};
@@ -81,7 +78,7 @@ bool gguf_vocab(const struct gguf *g, struct vocab *v, struct special *s, int64_
     if (!spm && !text_is(model, "gpt2"))
         return fail(err, "%s: the tokenizer is of the kind %s; gpt2 (byte-level BPE) and llama (SentencePiece BPE) are read",
                     g->path, shown(g->a, model));
-    if (!(spm ? read_scores(g, v, err) : read_pre(g, v, err)) || !read_ids(g, v, s, err)) return false;
+    if (!(spm ? read_scores(g, v, err) : read_pre(g, v, err)) || !read_ids(g, v, err)) return false;
     v->adds_bos = v->bos >= 0 && (spm || v->pre->adds_bos);
     return gguf_bool(g, &v->adds_bos, "tokenizer.ggml.add_bos_token", err) &&
            gguf_bool(g, &v->adds_eos, "tokenizer.ggml.add_eos_token", err) &&

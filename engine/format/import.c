@@ -54,13 +54,11 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-static bool put_in_place(const char *from, const char *to, const char *parent, struct err *err)
+bool rename_new(const char *from, const char *to, struct err *err)
 {
-    if (!dir_sync(from, err)) return false;
     int rc = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
-    if (rc != 0 && (errno == EINVAL || errno == ENOSYS)) rc = rename(from, to);
-    if (rc != 0) return fail_errno(err, "cannot rename %s to %s", from, to);
-    return dir_sync(parent, err);
+    if (rc != 0 && (errno == EINVAL || errno == ENOSYS) && !exists(to)) rc = rename(from, to);
+    return rc == 0 || fail_errno(err, "cannot rename %s to %s", from, to);
 }
 
 bool import_model(const char *file, const char *dir, const struct import_options *o, struct arena *a, struct err *err)
@@ -76,7 +74,8 @@ bool import_model(const char *file, const char *dir, const struct import_options
     bool ok = exists(to) ? fail(err, "%s exists; name a new folder", to) : dir_make(parent, err);
     if (ok && mkdir(beside, 0700) != 0) ok = fail_errno(err, "cannot make folder %s", beside);
     else if (ok) {
-        ok = import_kind(&i) && check_tokenizer(&i) && put_in_place(beside, to, parent, err);
+        ok = import_kind(&i) && check_tokenizer(&i) && dir_sync(beside, err) && rename_new(beside, to, err) &&
+             dir_sync(parent, err);
         if (!ok && exists(beside)) dir_remove(beside, &later);
     }
     arena_back(a, m);

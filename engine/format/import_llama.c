@@ -136,15 +136,15 @@ static void put_rope(struct buf *b, const struct llama *m)
     buf_put(b, "}", 1);
 }
 
-static bool write_generation(const struct importing *i, struct special s)
+static bool write_generation(const struct importing *i, const struct vocab *v)
 {
     struct buf b = buf_make(i->a);
-    if (s.eos < 0 || s.turn_end < 0 || s.turn_end == s.eos) return true;
-    buf_printf(&b, "{\"eos_token_id\": [%d, %d]}\n", s.eos, s.turn_end);
+    if (v->eos < 0 || v->turn_end < 0 || v->turn_end == v->eos) return true;
+    buf_printf(&b, "{\"eos_token_id\": [%d, %d]}\n", v->eos, v->turn_end);
     return file_replace(path_join(i->a, i->dir, "generation_config.json"), buf_text(&b), i->err);
 }
 
-bool write_config(const struct importing *i, const struct llama *m, struct special s)
+bool write_config(const struct importing *i, const struct llama *m, const struct vocab *v)
 {
     struct buf b = buf_make(i->a);
     const struct { const char *key; int64_t v; } sizes[] = {
@@ -154,7 +154,7 @@ bool write_config(const struct importing *i, const struct llama *m, struct speci
     const struct { const char *key; bool v; } flags[] = {
         {"attention_bias", m->attention_bias}, {"mlp_bias", m->mlp_bias}, {"tie_word_embeddings", !m->untied}};
     const struct { const char *key; int id; } ids[] = {
-        {"bos_token_id", s.bos}, {"eos_token_id", s.eos}, {"pad_token_id", s.padding}};
+        {"bos_token_id", v->bos}, {"eos_token_id", v->eos}, {"pad_token_id", v->padding}};
     buf_printf(&b, "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_act\": \"silu\"");
     for (size_t k = 0; k < COUNT(sizes); k++) json_put_key(&b, sizes[k].key), json_put_int(&b, sizes[k].v);
     json_put_key(&b, "rms_norm_eps");
@@ -165,7 +165,7 @@ bool write_config(const struct importing *i, const struct llama *m, struct speci
         if (ids[k].id >= 0) json_put_key(&b, ids[k].key), json_put_int(&b, ids[k].id);
     json_put_key(&b, "torch_dtype");
     buf_printf(&b, "\"%s\"}\n", i->o->type == T_F32 ? "float32" : "bfloat16");
-    return file_replace(path_join(i->a, i->dir, "config.json"), buf_text(&b), i->err) && write_generation(i, s);
+    return file_replace(path_join(i->a, i->dir, "config.json"), buf_text(&b), i->err) && write_generation(i, v);
 }
 
 /* Rows at once: a head where its rows change places, else about a million numbers. */

@@ -44,10 +44,10 @@ struct importing {
     struct arena *a;
     struct err *err;
 };
-struct special { int bos, eos, padding, turn_end; }; /* ids or -1 */
-bool write_config(const struct importing *i, const struct llama *m, struct special s);
+bool write_config(const struct importing *i, const struct llama *m, const struct vocab *v); /* v: its special ids */
 bool write_weights(const struct importing *i, const struct llama *m, struct llama_source source);
 
+bool rename_new(const char *from, const char *to, struct err *err); /* never replaces */
 bool import_gguf(struct importing *i);
 bool import_llama2c(struct importing *i);
 #endif

@@ -29,6 +29,7 @@ struct vocab {
     float *scores;                     /* SentencePiece: the pair whose piece scores highest is merged first */
     struct merge *merges; int n_merges;
     int bos, eos, unknown, padding;    /* ids or -1 */
+    int turn_end;                      /* another token that ends an answer, or -1 */
     bool adds_bos, adds_eos, space_prefix;
     int64_t context;                   /* tokens, 0: unknown */
     struct text chat_template;

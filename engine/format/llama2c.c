@@ -111,34 +111,30 @@ static bool read_pieces(struct vocab *v, struct text file, const char *path, str
     return at == file.n || fail(err, "%s holds more than the %d pieces of the model; is it the model's own?", path, v->n);
 }
 
-static bool import_pieces(struct importing *i, const struct llama *m, struct special *s, const char *path)
+static bool import_pieces(struct importing *i, struct vocab *v, const char *path)
 {
     struct text file;
-    struct vocab v = {.n = (int)m->vocab, .bos = -1, .eos = -1, .unknown = -1, .padding = -1, .space_prefix = true,
-                      .context = m->context};
-    if (!file_read(&file, path, MODEL_TOKENIZER_MOST, i->a, i->err) || !read_pieces(&v, file, path, i->a, i->err)) return false;
-    v.adds_bos = v.bos >= 0;
-    s->bos = v.bos;
-    s->eos = v.eos;
-    return vocab_write(&v, i->dir, path, i->a, i->err);
+    if (!file_read(&file, path, MODEL_TOKENIZER_MOST, i->a, i->err) || !read_pieces(v, file, path, i->a, i->err)) return false;
+    v->adds_bos = v->bos >= 0;
+    return vocab_write(v, i->dir, path, i->a, i->err);
 }
 
 /* SentencePiece's own file is taken as it is; its first ids are unknown, bos and eos. */
-static bool copy_spm(struct importing *i, const struct llama *m, struct special *s, const char *path)
+static bool copy_spm(struct importing *i, struct vocab *v, const char *path)
 {
     struct text file;
     struct buf b = buf_make(i->a);
     if (!file_read(&file, path, MODEL_TOKENIZER_MOST, i->a, i->err)) return false;
-    s->bos = 1;
-    s->eos = 2;
+    v->bos = 1;
+    v->eos = 2;
     buf_printf(&b, "{\"add_bos_token\": true, \"add_eos_token\": false, \"bos_token\": \"<s>\", \"eos_token\": \"</s>\", "
                    "\"unk_token\": \"<unk>\", \"model_max_length\": %lld, \"tokenizer_class\": \"LlamaTokenizer\"}\n",
-               (long long)m->context);
+               (long long)v->context);
     return file_replace(path_join(i->a, i->dir, "tokenizer.model"), file, i->err) &&
            file_replace(path_join(i->a, i->dir, "tokenizer_config.json"), buf_text(&b), i->err);
 }
 
-static bool import_tokenizer(struct importing *i, const struct llama *m, struct special *s)
+static bool import_tokenizer(struct importing *i, struct vocab *v)
 {
     const char *path = i->o->tokenizer;
     if (!path) path = path_join(i->a, path_dir(i->a, i->file), "tokenizer.bin");
@@ -147,18 +143,19 @@ static bool import_tokenizer(struct importing *i, const struct llama *m, struct 
                     "with --tokenizer FILE", i->file, path);
     size_t n = strlen(path);
     bool spm = n > 6 && strcmp(path + n - 6, ".model") == 0;
-    return spm ? copy_spm(i, m, s, path) : import_pieces(i, m, s, path);
+    return spm ? copy_spm(i, v, path) : import_pieces(i, v, path);
 }
 
 bool import_llama2c(struct importing *i)
 {
     struct llama2c f = {.path = i->file};
-    struct special s = {-1, -1, -1, -1};
     int version = 0;
     if (!file_open(&f.fd, &f.size, i->file, i->err)) return false;
-    bool ok = read_head(&f, &version, i->err) && place_tensors(&f, version, i->a, i->err) &&
-              import_tokenizer(i, &f.m, &s) && write_config(i, &f.m, s) &&
-              write_weights(i, &f.m, (struct llama_source){read_rows, &f});
+    bool ok = read_head(&f, &version, i->err) && place_tensors(&f, version, i->a, i->err);
+    struct vocab v = {.n = (int)f.m.vocab, .bos = -1, .eos = -1, .unknown = -1, .padding = -1, .turn_end = -1,
+                      .space_prefix = true, .context = f.m.context};
+    ok = ok && import_tokenizer(i, &v) && write_config(i, &f.m, &v) &&
+         write_weights(i, &f.m, (struct llama_source){read_rows, &f});
     close(f.fd);
     return ok;
 }
