@@ -106,7 +106,8 @@ void llama3_factors(const struct llama *m, float *out)
     }
 }
 
-/* A number that was stored in fp32, by the fewest digits that give it back: 1e-05, not 9.99999975e-06. */
+/* A number that was stored in fp32, by the fewest digits that give it back: 1e-05, not 9.99999975e-06.
+ * With a point or exponent, since transformers asks for floats. */
 static void put_single(struct buf *b, double v)
 {
     char s[64];
@@ -114,7 +115,9 @@ static void put_single(struct buf *b, double v)
         snprintf(s, sizeof s, "%.*g", digits, v);
         if (strtof(s, NULL) == (float)v) break;
     }
+    size_t from = b->n;
     json_put_num(b, strtod(s, NULL));
+    if (!strpbrk(b->p + from, ".e")) buf_put(b, ".0", 2);
 }
 
 static void put_rope(struct buf *b, const struct llama *m)
