@@ -83,8 +83,7 @@ static struct factor head_rows(struct mat m, int row, int count, int head, int h
 
 /* Left panels of a block: turned (lanes are rows, steps are columns of the head) or natural. */
 static void pack_block(float *to, const struct factor *f, bool pairs) {
-    int units = units_of(f->steps, pairs);
-    for (int l = 0; l < f->lanes; l += MR, to += (size_t)units * MR) pack_left(to, f, l, 0, f->steps, pairs);
+    pack_left(to, f, 0, f->lanes, 0, f->steps, pairs);
 }
 
 /* out [lanes up to MR, NR] gets or adds left' right over the first `units` of the `packed` steps. */
@@ -175,7 +174,7 @@ static void pack_lanes(const struct attending *t, const struct span *s, struct m
     for (int p = 0; p < panels; p++, to += (size_t)units * NR) {
         int head = keys ? s->kv_head : s->head + p / s->panels_each;
         struct factor f = head_rows(m, start + s->first, s->count, head, t->a.head_dim, false);
-        pack_right(to, &f, p % s->panels_each * NR, 0, t->a.head_dim, t->pairs);
+        pack_right(to, &f, p % s->panels_each * NR, NR, 0, t->a.head_dim, t->pairs);
     }
 }
 

@@ -10,7 +10,7 @@
 
 enum {
     KC = 256,            /* units: a right panel is 48 KB with AVX-512, 24 KB with AVX2 */
-    MB = 256, NB = 240,  /* a block's sums are 240 KB, its packed left factor 256 KB */
+    MB = 128, NB = 480,  /* a block's sums are 240 KB, its packed left factor 256 KB */
     PARTS_WANTED = 16,   /* smaller blocks where there would be fewer */
     FEW = 4,
     FEW_WIDEST = 65536,  /* columns of a row that fits the scratch of few rows */
@@ -29,8 +29,9 @@ struct product {
 
 static void store(const struct product *p, const float *sums, int m, int rows, int n, int cols) {
     vf alpha = v_set(p->alpha), beta = v_set(p->beta);
+    struct mat block = mat_cols(p->y, n, cols);
     for (int i = 0; i < rows; i++, sums += NB) {
-        void *y = cpu_row(mat_cols(p->y, n, cols), m + i);
+        void *y = cpu_row(block, m + i);
         for (int j = 0; j < cols; j += V) {
             vf v = v_load(sums + j) * alpha;
             if (p->beta != 0) v = v_fma(beta, v_at(y, p->y.t, j, cols), v);
@@ -47,11 +48,11 @@ static void block_part(void *arg, int part, int thread) {
     int all = units_of(p->inner, p->pairs);
     for (int k = 0; k < p->inner || k == 0; k += KC * each) {
         int steps = cpu_least(KC * each, p->inner - k), units = units_of(steps, p->pairs);
-        for (int i = 0; i < rows; i += MR) pack_left(left + i * units, &p->left, m + i, k, steps, p->pairs);
+        pack_left(left, &p->left, m, rows, k, steps, p->pairs);
         for (int j = 0; j < cols; j += NR) {
             const float *b = right;
             if (p->packed) b = p->packed + ((size_t)(n + j) * (size_t)all + (size_t)(k / each) * NR);
-            else pack_right(right, &p->right, n + j, k, steps, p->pairs);
+            else pack_right(right, &p->right, n + j, NR, k, steps, p->pairs);
             for (int i = 0; i < rows; i += MR)
                 tile(units, p->pairs, left + i * units, b, sums + (size_t)i * NB + j, NB, k > 0);
         }
@@ -102,8 +103,8 @@ static void settle_part(void *arg, int part, int thread) {
     (void)thread;
     const struct settling *s = arg;
     size_t units = (size_t)units_of(s->right.steps, true);
-    for (int i = part * 4; i < cpu_least(part * 4 + 4, s->panels); i++)
-        pack_right(s->to + (size_t)i * NR * units, &s->right, i * NR, 0, s->right.steps, true);
+    int first = part * 4, panels = cpu_least(4, s->panels - first);
+    pack_right(s->to + (size_t)first * NR * units, &s->right, first * NR, panels * NR, 0, s->right.steps, true);
 }
 
 static void settle_copy(struct device *d, struct mat w, bool natural, char *to) {

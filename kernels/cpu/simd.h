@@ -54,7 +54,8 @@ INLINE void v_narrow_some(uint16_t *p, vf v, int n) {
 }
 INLINE __m256 v_low(vf v) { return _mm512_castps512_ps256(v); }
 INLINE __m256 v_high(vf v) { return _mm512_extractf32x8_ps(v, 1); }
-INLINE vf v_bits(const uint32_t *p) { return v_load((const float *)(const void *)p); }
+INLINE void v_store_low(float *p, vf v) { _mm256_storeu_ps(p, v_low(v)); }
+INLINE void v_store_high(float *p, vf v) { _mm256_storeu_ps(p, v_high(v)); }
 #else
 #define V 8
 typedef __m256 vf;
@@ -71,6 +72,8 @@ INLINE vf v_scale2(vf a, vf n) { /* n in -126..127 */
     __m256i e = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     return _mm256_mul_ps(a, _mm256_castsi256_ps(e));
 }
+INLINE void v_store_low(float *p, vf v) { _mm_storeu_ps(p, _mm256_castps256_ps128(v)); }
+INLINE void v_store_high(float *p, vf v) { _mm_storeu_ps(p, _mm256_extractf128_ps(v, 1)); }
 INLINE __m256i v_first(int n) {
     static const int32_t mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
     return _mm256_loadu_si256((const __m256i *)(const void *)(mask + 8 - n));

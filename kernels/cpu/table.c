@@ -12,16 +12,20 @@ static double spin(int64_t rounds, bool pairs, bool count) {
     double flop = (double)rounds * 12 * V * (HAS_PAIRS && pairs ? 4 : 2);
     if (count) return flop;
     vf sum[12];
-    for (int i = 0; i < 12; i++) sum[i] = v_set((float)i);
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++) sum[i] = v_set((float)i); /* unrolled, so that they stay in registers */
     vf a = v_set(0.999f), b = v_set(0.001f);
     for (int64_t r = 0; r < rounds; r++)
 #pragma GCC unroll 12
         for (int i = 0; i < 12; i++) {
-            sum[i] = HAS_PAIRS && pairs ? v_pairs(sum[i], a, b) : v_fma(sum[i], a, b);
+            sum[i] = HAS_PAIRS && pairs ? v_pairs(sum[i], a, b) : v_fma(a, b, sum[i]);
             __asm__ volatile("" : "+v"(sum[i])); /* so that no round is left out */
         }
-    volatile float sink = 0;
-    for (int i = 0; i < 12; i++) sink = sink + v_sum(sum[i]);
+    vf total = v_set(0);
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++) total = total + sum[i];
+    volatile float sink = v_sum(total);
+    (void)sink;
     return flop;
 }
 

@@ -69,7 +69,7 @@ INLINE const void *factor_at(const struct factor *f, int line, int at) {
     return (const char *)f->p + ((size_t)line * f->ld + (size_t)at) * (f->t == BF16 ? 2 : 4);
 }
 
-/* Two vectors of floats as V pairs (first, second) rounded to BF16. */
+/* Two vectors of floats as V pairs (first, second), rounded to BF16. */
 INLINE vf v_pair(vf first, vf second) {
 #ifdef __AVX512F__
     __m512i low = _mm512_cvtepu16_epi32(v_narrow16(first)), high = _mm512_cvtepu16_epi32(v_narrow16(second));
@@ -77,6 +77,15 @@ INLINE vf v_pair(vf first, vf second) {
 #else
     __m256i high = _mm256_slli_epi32(v_round16(second), 16);
     return _mm256_castsi256_ps(_mm256_or_si256(v_round16(first), high));
+#endif
+}
+
+/* The same of floats that are BF16 already. */
+INLINE vf v_pair_exact(vf first, vf second) {
+#ifdef __AVX512F__
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(first), 16), _mm512_castps_si512(second)));
+#else
+    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(first), 16), _mm256_castps_si256(second)));
 #endif
 }
 
@@ -132,52 +141,79 @@ INLINE void turn4(float *to, size_t stride, const vf r[4], int n) {
 #undef SPLIT
 }
 
-/* One panel of R lanes (a multiple of 4) from lane `lane` on, of the steps [step, step + steps);
- * step is even. Writes units_of(steps) rows. */
-INLINE void pack_turned(float *to, const struct factor *f, int lane, int step, int steps, bool pairs, const int R) {
-    int units = units_of(steps, pairs), each = pairs ? 2 : 1;
-    struct factor part = *f;
-    part.steps = cpu_least(f->steps, step + steps);
-    for (int u = 0; u < units; u += V)
-        for (int l = 0; l < R; l += 4) {
-            vf r[4];
+/* V units that lie whole in the row: no tail, no rounding. */
+INLINE vf whole_units(const void *p, enum dtype t, bool pairs) {
+    return t == BF16 && !pairs ? v_widen(p) : v_load(p);
+}
+
+/* Four lanes of a panel of R over all its steps: four streams of reads. */
+INLINE void pack_four(float *to, const struct factor *f, int lane, int step, int units, bool pairs, const int R) {
+    int each = pairs ? 2 : 1, u = 0, whole = 0;
+    if (lane + 4 <= f->lanes && (f->t == BF16 || !pairs)) whole = (f->steps - step) / each;
+    vf r[4];
+    size_t line = f->ld * (f->t == BF16 ? 2 : 4), wide = (size_t)each * (f->t == BF16 ? 2 : 4);
+    const char *row = factor_at(f, lane, step);
+    for (; u + V <= whole && u + V <= units; u += V) {
 #pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) r[i] = units_of_lane(&part, lane + l + i, step + u * each, pairs);
-            turn4(to + (size_t)u * (size_t)R + l, (size_t)R, r, units - u);
-        }
+        for (size_t i = 0; i < 4; i++) r[i] = whole_units(row + i * line + (size_t)u * wide, f->t, pairs);
+        turn4(to + (size_t)u * (size_t)R, (size_t)R, r, V);
+    }
+    for (; u < units; u += V) {
+        for (int i = 0; i < 4; i++) r[i] = units_of_lane(f, lane + i, step + u * each, pairs);
+        turn4(to + (size_t)u * (size_t)R, (size_t)R, r, units - u);
+    }
 }
 
-/* The lanes l .. l + V - 1 of a panel, at most R - l of them (AVX-512 has panels of half a vector). */
-INLINE void lanes_to(float *to, vf v, int room) {
-    if (room >= V) v_store(to, v);
-    else v_store_some(to, v, room);
+INLINE void pack_turned(float *to, const struct factor *f, int lane, int lanes, int step, int units, bool pairs,
+                        const int R) {
+    for (int l = 0; l < lanes; l += R, to += (size_t)units * (size_t)R)
+        for (int i = 0; i < R; i += 4) pack_four(to + i, f, lane + l + i, step, units, pairs, R);
 }
 
-INLINE void pack_natural(float *to, const struct factor *f, int lane, int step, int steps, bool pairs, const int R) {
-    int units = units_of(steps, pairs), each = pairs ? 2 : 1, last = cpu_least(f->steps, step + steps);
+/* V lanes of one step, or of two neighbours where pairs. */
+INLINE vf lanes_of_step(const struct factor *f, int lane, int s, bool pairs) {
+    if (lane >= f->lanes || s >= f->steps) return v_set(0);
+    vf v = v_at(factor_at(f, s, 0), f->t, lane, f->lanes), next = v_set(0);
+    if (!pairs) return v;
+    if (s + 1 < f->steps) next = v_at(factor_at(f, s + 1, 0), f->t, lane, f->lanes);
+    return f->t == BF16 ? v_pair_exact(v, next) : v_pair(v, next);
+}
+
+/* V lanes into the panels of R that hold them: a left panel has half a vector, a right one three. */
+INLINE void lanes_to(float *panels, size_t size, int l, int lanes, vf v, const int R) {
+    if (R >= V) v_store(panels + (size_t)(l / R) * size + l % R, v);
+    else {
+        float *to = panels + (size_t)(l / R) * size;
+        v_store_low(to, v);
+        if (l + R < lanes) v_store_high(to + size, v);
+    }
+}
+
+INLINE void pack_natural(float *to, const struct factor *f, int lane, int lanes, int step, int units, bool pairs,
+                         const int R) {
+    size_t size = (size_t)units * (size_t)R;
+    int all = (lanes + R - 1) / R * R;
     for (int u = 0; u < units; u++, to += R)
-        for (int l = 0; l < R; l += V) {
-            int s = step + u * each;
-            vf v = v_set(0);
-            if (lane + l < f->lanes && s < last) {
-                v = v_at(factor_at(f, s, 0), f->t, lane + l, f->lanes);
-                if (pairs)
-                    v = v_pair(v, s + 1 < last ? v_at(factor_at(f, s + 1, 0), f->t, lane + l, f->lanes) : v_set(0));
-            }
-            lanes_to(to + l, v, R - l);
-        }
+        for (int l = 0; l < all; l += V)
+            lanes_to(to, size, l, all, lanes_of_step(f, lane + l, step + u * (pairs ? 2 : 1), pairs), R);
 }
 
-INLINE void pack(float *to, const struct factor *f, int lane, int step, int steps, bool pairs, const int R) {
-    if (f->natural) pack_natural(to, f, lane, step, steps, pairs, R);
-    else pack_turned(to, f, lane, step, steps, pairs, R);
+/* Packs the steps [step, step + steps) of the panels that hold the lanes [lane, lane + lanes), one
+ * panel of units_of(steps) rows after the other. With pairs, step is even, and an odd number of
+ * steps ends where the factor ends. */
+INLINE void pack(float *to, const struct factor *f, int lane, int lanes, int step, int steps, bool pairs, const int R) {
+    int units = units_of(steps, pairs);
+    if (f->natural) pack_natural(to, f, lane, lanes, step, units, pairs, R);
+    else pack_turned(to, f, lane, lanes, step, units, pairs, R);
 }
-static inline __attribute__((unused)) void pack_left(float *to, const struct factor *f, int lane, int step, int steps,
-                                                     bool pairs) {
-    pack(to, f, lane, step, steps, HAS_PAIRS && pairs, MR);
+static __attribute__((unused, noinline)) void pack_left(float *to, const struct factor *f, int lane, int lanes,
+                                                        int step, int steps, bool pairs) {
+    if (HAS_PAIRS && pairs) pack(to, f, lane, lanes, step, steps, true, MR);
+    else pack(to, f, lane, lanes, step, steps, false, MR);
 }
-static inline __attribute__((unused)) void pack_right(float *to, const struct factor *f, int lane, int step, int steps,
-                                                      bool pairs) {
-    pack(to, f, lane, step, steps, HAS_PAIRS && pairs, NR);
+static __attribute__((unused, noinline)) void pack_right(float *to, const struct factor *f, int lane, int lanes,
+                                                         int step, int steps, bool pairs) {
+    if (HAS_PAIRS && pairs) pack(to, f, lane, lanes, step, steps, true, NR);
+    else pack(to, f, lane, lanes, step, steps, false, NR);
 }
 #endif
