@@ -62,7 +62,7 @@ static void attend(struct model *m, const struct pass *p, const struct block_row
     m->k->attn(m->d, att, buffer_at(m, r->lse), mat_cols(qkv, 0, q), keys, values, p->queries, p->keys, &a);
 }
 
-/* `again`: x is whole already, and what comes after SwiGLU is not wanted. */
+/* `again`: x is whole already, and the output of the block is not wanted. */
 static void block_forward(struct model *m, const struct pass *p, int layer, bool again)
 {
     const struct model_config *c = &m->b.config;
@@ -81,7 +81,8 @@ static void block_forward(struct model *m, const struct pass *p, int layer, bool
     m->k->norm(m->d, n1, buffer_at(m, r->rstd[1]), mid, x, norm_weight(m, b->norm[1]), c->eps);
     product(m, p, layer, PRODUCT_GATE_UP, gu, n1);
     m->k->swiglu(m->d, h, gu);
-    if (!again) product(m, p, layer, PRODUCT_DOWN, stream(m, layer + 1, p->rows), h);
+    if (again) adapter_low(m, p, layer, PRODUCT_DOWN, h);
+    else product(m, p, layer, PRODUCT_DOWN, stream(m, layer + 1, p->rows), h);
 }
 
 void blocks_forward(struct model *m, const struct pass *p)

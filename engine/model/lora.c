@@ -33,6 +33,14 @@ static int siblings_of(const struct model *m, int layer, enum product product, s
     return n;
 }
 
+void adapter_low(struct model *m, const struct pass *p, int layer, enum product product, struct mat x)
+{
+    int a = m->b.parts.blocks[layer].low[product];
+    if (a < 0 || !m->adapter_on) return;
+    struct mat low = buffer(m, m->b.layers[layer].low[product], x.rows, m->b.parts.params[a].rows, m->b.training.compute);
+    m->k->linear(m->d, low, dropped(m, p, layer, product, x), &m->weights[a], 1, 0);
+}
+
 void adapter_forward(struct model *m, const struct pass *p, int layer, enum product product, struct mat y, struct mat x)
 {
     int a = m->b.parts.blocks[layer].low[product], rank = m->b.training.lora.rank;
@@ -40,7 +48,7 @@ void adapter_forward(struct model *m, const struct pass *p, int layer, enum prod
     struct mat low = buffer(m, m->b.layers[layer].low[product], x.rows, m->b.parts.params[a].rows, m->b.training.compute);
     struct sibling s[3];
     int n = siblings_of(m, layer, product, s);
-    m->k->linear(m->d, low, dropped(m, p, layer, product, x), &m->weights[a], 1, 0);
+    adapter_low(m, p, layer, product, x);
     for (int i = 0; i < n; i++)
         m->k->linear(m->d, mat_cols(y, s[i].out_at, s[i].out), mat_cols(low, s[i].low_at, rank), &m->weights[s[i].up],
                      lora_scale(&m->b.training.lora), 1);

@@ -72,6 +72,8 @@ struct mat norm_weight(const struct model *m, int param);
 
 /* ---- lora.c ---- */
 void adapter_forward(struct model *m, const struct pass *p, int layer, enum product product, struct mat y, struct mat x);
+/* The first half of it: dropout(x) A', which the backward pass reads. */
+void adapter_low(struct model *m, const struct pass *p, int layer, enum product product, struct mat x);
 /* dx.p NULL: not wanted; else dx adds. */
 void adapter_backward(struct model *m, const struct pass *p, int layer, enum product product, struct mat dx, struct mat dy,
                       struct mat x);
