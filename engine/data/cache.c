@@ -1,7 +1,7 @@
 /* cache.c - the file that keeps a source's tokens.
  *
  * <cache_dir>/<key>.tokens, little endian, where key is 32 hexadecimal digits over everything that decides
- * the tokens (key.c). It is written beside, synced and renamed, so a file with this name is whole; if it is
+ * the tokens (key.c). Documents are whole in it: cutting them to a window is the stream's. It is written beside, synced and renamed, so a file with this name is whole; if it is
  * not (a bad disk), the checks below find it and it is made again.
  *
  *   0   8  "honetok1"
@@ -17,8 +17,8 @@
  *      32 D     documents: int64 first token, uint64 row hash, int32 tokens, int32 labels, uint32 low half of
  *               the XXH3-64 of its tokens, int32 category
  *       C       categories, each ended by a zero byte; the first is the empty one
- *       R       the report: int64 of each number of `struct source_report` in order (numbers below), then
- *               the format and the bad rows, each ended by a zero byte
+ *       R       the report, as far as it does not depend on max_length: int64 rows, bad, dropped, bytes lost,
+ *               longest, bad rows kept, 16 lengths; then the format and the bad rows, each ended by a zero byte
  *
  * Tokens of up to 64 MiB are all checked when the file is opened; in larger files each document is checked
  * as it is read. */
@@ -45,8 +45,7 @@ static uint32_t check_of(const uint32_t *tokens, int64_t n) { return (uint32_t)h
 /* The numbers of a report in the order of the file. */
 static int numbers(const struct source_report *r, int64_t *out)
 {
-    const int64_t list[] = {r->rows, r->rows_bad, r->rows_dropped, r->tokens, r->tokens_trained, r->tokens_truncated,
-                            r->rows_truncated, r->bytes_lost, r->longest, r->n_bad};
+    const int64_t list[] = {r->rows, r->rows_bad, r->rows_dropped, r->bytes_lost, r->longest, r->n_bad};
     memcpy(out, list, sizeof list);
     memcpy(out + COUNT(list), r->lengths, sizeof r->lengths);
     return (int)(COUNT(list) + COUNT(r->lengths));
@@ -54,14 +53,13 @@ static int numbers(const struct source_report *r, int64_t *out)
 
 static void numbers_back(struct source_report *r, const int64_t *in)
 {
-    int64_t *const list[] = {&r->rows, &r->rows_bad, &r->rows_dropped, &r->tokens, &r->tokens_trained, &r->tokens_truncated,
-                             &r->rows_truncated, &r->bytes_lost, &r->longest};
+    int64_t *const list[] = {&r->rows, &r->rows_bad, &r->rows_dropped, &r->bytes_lost, &r->longest};
     for (size_t i = 0; i < COUNT(list); i++) *list[i] = in[i];
     r->n_bad = in[COUNT(list)] < (int64_t)COUNT(r->bad) ? (int)in[COUNT(list)] : (int)COUNT(r->bad);
     memcpy(r->lengths, in + COUNT(list) + 1, sizeof r->lengths);
 }
 
-#define NUMBERS 26
+#define NUMBERS 22
 
 /* Files beside that a killed process left: their name ends in its id. */
 static void sweep(const char *dir, struct arena *a)
@@ -290,6 +288,16 @@ bool cache_open(struct token_cache **out, const char *dir, const char *key, int 
     if (ok) *out = c;
     else arena_back(a, m);
     return ok;
+}
+
+bool data_cuts(const struct data_settings *s) { return s->packing != PACKING_SPLICE; }
+
+int32_t document_taken(const struct token_cache *c, int64_t document, const struct data_settings *s)
+{
+    int32_t n = c->documents[document].tokens;
+    BUG_IF(c->max_length != s->max_length);
+    if (!data_cuts(s) || n <= s->max_length) return n;
+    return c->kept[document] ? s->max_length : 0;
 }
 
 bool cache_read(const struct token_cache *c, int64_t document, int64_t from, int64_t n, uint32_t *out, struct err *err)

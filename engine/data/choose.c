@@ -17,15 +17,15 @@ void shuffle_parts(struct part_of *list, int64_t n, uint64_t seed)
 }
 
 /* The documents of one side of the hold-out, in file order. */
-static struct part_of *all_of(const struct source *source, int number, bool held, int64_t *n, int64_t *tokens, struct arena *a)
+static struct part_of *all_of(const struct source *source, int number, bool held, int64_t *n, const struct data_settings *s,
+                              struct arena *a)
 {
     const struct token_cache *c = source->cache;
     struct part_of *list = NEW_N(a, struct part_of, c->n_documents);
-    *n = *tokens = 0;
+    *n = 0;
     for (int64_t i = 0; i < c->n_documents; i++) {
-        if (c->held[i] != held) continue;
-        list[(*n)++] = (struct part_of){number, (int32_t)i, 0, c->documents[i].tokens};
-        *tokens += c->documents[i].tokens;
+        int32_t tokens = document_taken(c, i, s);
+        if (c->held[i] == held && tokens > 0) list[(*n)++] = (struct part_of){number, (int32_t)i, 0, tokens};
     }
     return list;
 }
@@ -37,11 +37,11 @@ static void take(struct chosen *out, struct part_of part, struct arena *a)
 }
 
 void choose(struct chosen *out, const struct source *source, int number, bool held, int64_t tokens, bool shuffle,
-            uint64_t seed, struct arena *a)
+            uint64_t seed, const struct data_settings *s, struct arena *a)
 {
     struct arena scratch = arena_make(0);
-    int64_t n, mass;
-    struct part_of *list = all_of(source, number, held, &n, &mass, &scratch);
+    int64_t n;
+    struct part_of *list = all_of(source, number, held, &n, s, &scratch);
     struct part_of *pass = NEW_N(&scratch, struct part_of, n);
     *out = (struct chosen){0};
     for (uint64_t p = 0; n > 0 && tokens > 0; p++) {

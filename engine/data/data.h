@@ -11,6 +11,14 @@
  * built segment by segment from the template's rendering, never searched for, and the end token of
  * an answer is trained. The label of token i is token i+1 of the same document where that one is trained.
  *
+ * The rows of most formats are conversations and go through the template, which owns all special tokens
+ * then. Texts do not: bos where the tokenizer says that a text begins with it, the text, eos; all of it is
+ * learnt. Nor does colossal: source, target, eos, the target and eos learnt. The ids of a `tokens` row are
+ * taken as they are.
+ *
+ * A document over max_length is cut to it (packing none and bfd), or goes on in the next window (splice). The
+ * token cache holds documents whole, so max_length and packing may change without reading the rows again.
+ *
  * Bins: `bins: 10` splits each source into ten bins of equal token mass with the same mix of categories
  * and lengths; bucket k takes bin k of every source; buckets come in order, shuffled inside.
  * Hold-out rows are chosen by the hash of the row, so they are the same in every run. */
@@ -45,10 +53,11 @@ struct data_settings {
     void *arg;
 };
 
-/* What became of a source's rows. Kept in the cache beside the tokens. */
+/* What became of a source's rows, under the packing and max_length it was prepared with. Numbers of tokens
+ * are of all documents, held out or not. */
 struct source_report {
     char format[24];              /* what `auto` found */
-    int64_t rows, rows_bad, rows_held_out, rows_dropped;  /* dropped: nothing to learn, or empty */
+    int64_t rows, rows_bad, rows_held_out, rows_dropped;  /* all; dropped: nothing to learn, or empty */
     int64_t tokens, tokens_trained, tokens_truncated;     /* truncated: cut off documents over max_length */
     int64_t rows_truncated, bytes_lost;                   /* bytes the vocabulary has no token for */
     int64_t longest;                                      /* tokens of the longest document, before cutting */
@@ -73,7 +82,9 @@ struct mix { const struct source *source; double share; };     /* shares of toke
 struct stream_spec {
     const struct mix *mix; int n_mix;
     int bins;                             /* 0 or 1: one bucket */
-    double epochs; int64_t max_tokens, max_windows;  /* the first that is not 0 ends the stage; all 0: one epoch */
+    /* What is reached first of those that are not 0 ends the stage; all 0: one epoch. The end is known when
+     * the stream is made: a short stage has short buckets, and all of them. max_windows is met exactly. */
+    double epochs; int64_t max_tokens, max_windows;
     uint64_t seed; bool shuffle;
     bool held_out;                        /* the hold-out rows instead (validation): in order, one epoch */
 };
@@ -85,11 +96,13 @@ struct stream {
     int64_t *source_tokens;               /* [n_mix] tokens that each source really gives */
     double *source_epochs;                /* [n_mix] how often its rows are seen */
     int longest;                          /* tokens of the longest document part */
-    int64_t cut, lost;                    /* documents cut by splice; tokens that did not get in: 0 */
+    int64_t cut, lost;                    /* documents cut by splice; tokens chosen that are in no window: 0 */
     struct stream_plan *plan;             /* private to the module */
 };
 /* An epoch of a stage is the sum of its sources' tokens; each source gives its share of that sum, by
- * repeating or cutting its (shuffled) rows. Lives in arena a; sources must outlive it. */
+ * repeating or cutting its (shuffled) rows, to within one document. `s` may differ from what the sources
+ * were prepared with in packing alone. Lives in arena a; sources must outlive it. A held-out stream may
+ * have no window; any other without one is refused. */
 bool stream_make(struct stream *out, const struct stream_spec *spec, const struct data_settings *s,
                  struct arena *a, struct err *err);
 
@@ -118,7 +131,7 @@ struct window_part { struct text text; bool trained; int document; };
 struct window_view { int tokens, trained, documents, bucket; struct window_part *parts; int n_parts; const char *source; };
 bool stream_view(const struct stream *s, int64_t window, struct window_view *out, struct arena *a, struct err *err);
 
-/* A row of any dataset format as a conversation, for evaluation; and a quiz row. */
+/* A quiz: questions with the answer that counts as right. One bad row refuses the file. */
 struct quiz_row { struct text question, answer; };
 bool quiz_read(struct quiz_row **rows, int *n, const char *path, struct arena *a, struct err *err);
 #endif

@@ -13,8 +13,6 @@
 
 #define PIECE (1 << 20)
 
-bool data_cuts(const struct data_settings *s) { return s->packing != PACKING_SPLICE; }
-
 static bool content_hash(char out[33], const char *path, struct stat *st, struct err *err)
 {
     struct arena a = arena_make(0);
@@ -74,8 +72,7 @@ bool source_key(char key[33], const struct source_spec *spec, const struct data_
     struct hash h;
     if (!known_hash(content, spec->path, s->cache_dir, a, err) ||
         !format_is_plain(spec->path, spec->format, &plain, err)) return false;
-    const int64_t facts[] = {TOKENS_VERSION, spec->train_on, spec->max_rows, plain, data_cuts(s) ? s->max_length : 0,
-                             tokenizer_bos(s->tokenizer), tokenizer_eos(s->tokenizer), tokenizer_adds_bos(s->tokenizer),
+    const int64_t facts[] = {TOKENS_VERSION, spec->train_on, spec->max_rows, plain, tokenizer_bos(s->tokenizer), tokenizer_eos(s->tokenizer), tokenizer_adds_bos(s->tokenizer),
                              template_is_models_own(s->template)};
     hash_start(&h, a);
     add_text(&h, HONE_VERSION);

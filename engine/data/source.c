@@ -51,7 +51,6 @@ static void do_row(struct job *j, const struct row *row, struct part *p, struct 
         d->longest = n;
         d->hash = conversation_hash(&c);
         d->category = (struct text){arena_string(&p->arena, c.category.p, c.category.n), c.category.n};
-        if (data_cuts(j->s) && n > j->s->max_length) n = j->s->max_length;
         d->labels = labels_in((const uint32_t *)p->ids.p + from, n);
         d->tokens = d->labels ? n : 0;
         p->ids.n = from + d->tokens;
@@ -108,16 +107,10 @@ static bool add_row(struct job *j, const struct part *p, const struct done *d, s
     r->bytes_lost += d->lost;
     if (d->longest > r->longest) r->longest = d->longest;
     r->lengths[length_bucket(d->longest)]++;
-    if (data_cuts(j->s) && d->longest > j->s->max_length) {
-        r->rows_truncated++;
-        r->tokens_truncated += d->longest - j->s->max_length;
-    }
     if (d->tokens == 0) {
         r->rows_dropped++;
         return true;
     }
-    r->tokens += d->tokens;
-    r->tokens_trained += d->labels;
     struct document doc = {.hash = d->hash, .tokens = (int32_t)d->tokens, .trained = (int32_t)d->labels};
     return cache_add(&j->writer, (const uint32_t *)p->ids.p + d->from, doc, d->category, err);
 }
@@ -189,7 +182,8 @@ static bool too_many_bad(const struct source_report *r, const char *path, struct
 }
 
 /* The first row that could be read, as the model would see it. */
-static bool nothing_to_learn(struct job *j, struct err *err)
+static bool nothing_to_learn(const struct source_spec *spec, const struct data_settings *s, const struct source_report *report,
+                             struct err *err)
 {
     static const char *const ons[] = {[TRAIN_ON_ANSWERS] = "answers", [TRAIN_ON_ALL] = "all", [TRAIN_ON_LAST_ANSWER] = "last_answer"};
     struct arena a = arena_make(0), scratch = arena_make(0);
@@ -200,19 +194,21 @@ static bool nothing_to_learn(struct job *j, struct err *err)
     bool any = false;
     struct conversation c;
     struct err ignored;
-    if (rows_open(&r, j->spec->path, j->plain, &ignored)) {
+    bool plain = false;
+    const struct format *format = format_find(report->format, &ignored);
+    if (format_is_plain(spec->path, spec->format, &plain, &ignored) && rows_open(&r, spec->path, plain, &ignored)) {
         if (rows_next(&r, &row, &any, &ignored) && any &&
-            row_read(&c, j->format, &row, j->plain, j->spec->path, &a, &ignored) &&
-            conversation_encode(&ids, &c, j->s->tokenizer, j->s->template, j->spec->train_on, NULL, &scratch, &ignored)) {
+            row_read(&c, format, &row, plain, spec->path, &a, &ignored) &&
+            conversation_encode(&ids, &c, s->tokenizer, s->template, spec->train_on, NULL, &scratch, &ignored)) {
             for (int64_t i = 0; i < ids.n; i++) ids.p[i] &= (int32_t)~TRAINED;
-            tokenizer_decode(j->s->tokenizer, &shown, ids.p, ids.n < 100 ? ids.n : 100, false);
+            tokenizer_decode(s->tokenizer, &shown, ids.p, ids.n < 100 ? ids.n : 100, false);
         }
         rows_close(&r);
     }
     text_safe(&safe, buf_text(&shown), false);
     fail(err, "%s: nothing to learn: none of its %lld rows has a trained token (format %s, train_on %s, template %s, max_length %d). "
-         "The first row reads: \"%.300s\"", j->spec->path, (long long)j->report.rows, j->report.format, ons[j->spec->train_on],
-         template_name(j->s->template), j->s->max_length, safe.p);
+         "The first row reads: \"%.300s\"", spec->path, (long long)report->rows, report->format, ons[spec->train_on],
+         template_name(s->template), s->max_length, safe.p);
     arena_drop(&a);
     arena_drop(&scratch);
     return false;
@@ -238,7 +234,7 @@ static bool make_rows(struct job *j, const char *key, struct err *err)
     rows_close(&r);
     ok = ok && (j->report.rows > 0 || fail(err, "%s has no rows; there is nothing to learn from it", j->spec->path));
     ok = ok && too_many_bad(&j->report, j->spec->path, err);
-    ok = ok && (j->report.tokens_trained > 0 || nothing_to_learn(j, err));
+    ok = ok && (j->writer.made.n_documents > 0 || nothing_to_learn(j->spec, j->s, &j->report, err));
     return ok && cache_end(&j->writer, key, &j->report, err);
 }
 
@@ -259,18 +255,48 @@ static bool make(const char *key, const struct source_spec *spec, const struct d
     return ok;
 }
 
-/* The hold-out: rows whose hash, as a number in [0, 1), is below the share. */
-static void hold_out(struct source *out, double share, struct arena *a)
+/* Labels in the first max_length tokens of a document; only some of a long chat's must be looked at. */
+static bool kept_labels(int32_t *out, const struct token_cache *c, int64_t i, int max_length, uint32_t *room, struct err *err)
+{
+    const struct document *d = &c->documents[i];
+    *out = d->trained;
+    if (d->tokens <= max_length) return true;
+    *out = max_length - 1;
+    if (d->trained == d->tokens - 1) return true;
+    if (!cache_read(c, i, 0, max_length, room, err)) return false;
+    *out = (int32_t)labels_in(room, max_length);
+    return true;
+}
+
+/* The hold-out: rows whose hash, as a number in [0, 1), is below the share. And what cutting leaves. */
+static bool fit(struct source *out, const struct data_settings *s, struct arena *a, struct err *err)
 {
     struct token_cache *c = out->cache;
-    bool *held = NEW_N(a, bool, c->n_documents);
-    for (int64_t i = 0; i < c->n_documents; i++) {
-        held[i] = (double)(rand_at(c->documents[i].hash, 0) >> 11) * 0x1p-53 < share;
-        if (held[i]) out->held_out++;
-        else out->documents++;
-    }
+    struct source_report *r = &out->report;
+    struct arena room = arena_make(0);
+    uint32_t *tokens = NEW_N(&room, uint32_t, s->max_length);
+    bool *held = NEW_N(a, bool, c->n_documents), ok = true;
+    int32_t *kept = NEW_N(a, int32_t, c->n_documents);
     c->held = held;
-    out->report.rows_held_out = out->held_out;
+    c->kept = kept;
+    c->max_length = s->max_length;
+    for (int64_t i = 0; ok && i < c->n_documents; i++) {
+        if (!(ok = kept_labels(&kept[i], c, i, s->max_length, tokens, err))) break;
+        int32_t whole = c->documents[i].tokens, n = document_taken(c, i, s);
+        held[i] = rand_unit(c->documents[i].hash, 0) < s->holdout;
+        if (n < whole) {
+            r->rows_truncated++;
+            r->tokens_truncated += whole - s->max_length;
+        }
+        r->rows_dropped += n == 0;
+        r->tokens += n;
+        r->tokens_trained += n == 0 ? 0 : n < whole ? kept[i] : c->documents[i].trained;
+        out->held_out += n > 0 && held[i];
+        out->documents += n > 0 && !held[i];
+    }
+    arena_drop(&room);
+    r->rows_held_out = out->held_out;
+    return ok;
 }
 
 bool source_prepare(struct source *out, const struct source_spec *spec, const struct data_settings *s,
@@ -289,8 +315,9 @@ bool source_prepare(struct source *out, const struct source_spec *spec, const st
             return err->text[0] ? false : fail(err, "the token cache in %s vanished; start again", s->cache_dir);
     }
     out->report = out->cache->report;
-    hold_out(out, s->holdout, a);
-    return true;
+    if (fit(out, s, a, err) && (out->report.tokens_trained > 0 || nothing_to_learn(spec, s, &out->report, err))) return true;
+    source_close(out);
+    return false;
 }
 
 void source_close(struct source *s)

@@ -34,7 +34,7 @@ static bool shares(struct making *m, struct arena *a, struct err *err)
             return fail(err, "the share of dataset %s is %g; it must be 0 or more", s->spec.name, spec->mix[i].share);
         if (spec->mix[i].share == 0) continue;
         for (int64_t d = 0; d < s->cache->n_documents; d++)
-            if (s->cache->held[d] == spec->held_out) m->mass[i] += s->cache->documents[d].tokens;
+            if (s->cache->held[d] == spec->held_out) m->mass[i] += document_taken(s->cache, d, m->s);
         if (m->mass[i] == 0 && !spec->held_out)
             return fail(err, "dataset %s has no row to train on: all %lld are held out", s->spec.name, (long long)s->held_out);
         if (m->mass[i] > 0) sum += m->share[i] = spec->mix[i].share;
@@ -120,7 +120,7 @@ static struct chosen *buckets_of(const struct making *m, int64_t tokens, struct 
         if (m->share[i] == 0) continue;
         const struct source *source = m->spec->mix[i].source;
         choose(&list, source, i, m->spec->held_out, quota, m->spec->shuffle && !m->spec->held_out,
-               seed_of(m, SEED_CHOICE, (uint64_t)i), a);
+               seed_of(m, SEED_CHOICE, (uint64_t)i), m->s, a);
         int32_t *bin = NEW_N(a, int32_t, list.n);
         if (m->bins > 1) deal(bin, &list, source, m->bins, a);
         for (int64_t k = 0; k < list.n; k++) {
@@ -215,6 +215,10 @@ static bool part_labels(const struct making *m, const struct part_of *p, int64_t
     const struct document *d = &c->documents[p->document];
     *labels = d->trained;
     if (p->n == d->tokens) return true;
+    if (p->from == 0 && p->n == c->max_length) {
+        *labels = c->kept[p->document];
+        return true;
+    }
     if (d->trained == d->tokens - 1) {
         *labels = p->n - 1;
         return true;

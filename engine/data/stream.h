@@ -22,7 +22,7 @@ void pack(struct windows *out, enum packing_kind kind, const struct part_of *doc
 /* Which documents a stage sees: `tokens[i]` of source i, whole passes first, then the best part of one. */
 struct chosen { struct part_of *list; int64_t n, cap; };
 void choose(struct chosen *out, const struct source *source, int number, bool held, int64_t tokens, bool shuffle,
-            uint64_t seed, struct arena *a);
+            uint64_t seed, const struct data_settings *s, struct arena *a);
 /* Deals documents of one source into bins of equal token mass, with the same mix of categories and lengths.
  * bin[i] is where list[i] goes. */
 void deal(int32_t *bin, const struct chosen *list, const struct source *source, int bins, struct arena *scratch);

@@ -34,7 +34,10 @@ struct token_cache {
     struct document *documents;
     int n_categories; const char **categories;
     struct source_report report;
+    /* Of the settings that the source was prepared with, not of the file: */
+    int max_length;
     const bool *held;        /* [n_documents] belongs to the hold-out */
+    const int32_t *kept;     /* [n_documents] labels in its first max_length tokens */
 };
 
 /* A cache file while it is made; what it holds in memory goes with cache_end or cache_abandon. */
@@ -59,6 +62,8 @@ bool cache_read(const struct token_cache *c, int64_t document, int64_t from, int
 
 /* The key under which a source's tokens are kept; reads the file once where it does not remember it. */
 bool source_key(char key[33], const struct source_spec *spec, const struct data_settings *s, struct arena *a, struct err *err);
-/* Whether documents are cut to the window's length. */
+/* Whether documents are cut to the window's length; splice puts the rest into the next window. */
 bool data_cuts(const struct data_settings *s);
+/* What a stream takes of a document: its tokens, or the first max_length; 0 where none of them is learnt. */
+int32_t document_taken(const struct token_cache *c, int64_t document, const struct data_settings *s);
 #endif

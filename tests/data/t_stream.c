@@ -306,6 +306,39 @@ static void batches_keep_documents_apart(void **state)
     }
 }
 
+/* Stages may pack differently from one source: documents over the window are cut, or go on in the next. */
+static void long_documents_are_cut_or_spliced_by_each_stage(void **state)
+{
+    (void)state;
+    struct buf b = buf_make(&a);
+    for (int i = 0; i < 20; i++) buf_printf(&b, "{\"prompt\": \"%0*d\", \"completion\": \"%0*d\"}\n", i * 5 + 1, 1, 200 - i * 5, 2);
+    struct source_spec spec = spec_of(write_file("longs.jsonl", b.p));
+    struct data_settings t = s;
+    t.holdout = 0;
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        t.packing = kinds[k];
+        struct source longs = prepared(&spec, &t);
+        for (size_t l = 0; l < COUNT(kinds); l++) {
+            struct data_settings u = t;
+            struct mix mix = {&longs, 1};
+            struct batch batch = batch_make(&a, LENGTH);
+            u.packing = kinds[l];
+            struct stream x = streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1, .shuffle = true}, &u);
+            for (int64_t w = 0; w < x.windows; w++) {
+                assert_true(stream_batch(&x, w, 1, &batch, &error));
+                assert_int_equal(batch.trained, stream_trained(&x, w, 1));
+                assert_in_range(batch.rows, 1, LENGTH);
+            }
+            if (kinds[l] == PACKING_SPLICE) assert_true(x.tokens > 20 * 200);
+            else assert_true(x.tokens < 20 * LENGTH);
+        }
+        if (kinds[k] == PACKING_SPLICE) assert_int_equal(longs.report.rows_dropped + longs.report.rows_truncated, 0);
+        else assert_true(longs.report.rows_dropped > 0 && longs.report.rows_truncated == 20);
+        assert_int_equal(longs.documents, 20 - longs.report.rows_dropped);
+        source_close(&longs);
+    }
+}
+
 static void a_window_is_shown_with_what_is_trained(void **state)
 {
     (void)state;
@@ -367,6 +400,7 @@ int main(void)
         cmocka_unit_test(without_shuffling_rows_come_in_file_order),
         cmocka_unit_test(held_out_rows_are_the_same_and_never_trained),
         cmocka_unit_test(batches_keep_documents_apart),
+        cmocka_unit_test(long_documents_are_cut_or_spliced_by_each_stage),
         cmocka_unit_test(a_window_is_shown_with_what_is_trained),
         cmocka_unit_test(stages_that_cannot_be_are_refused),
     };
