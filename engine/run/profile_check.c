@@ -31,9 +31,6 @@ static void warn_stage(const struct profile *p, int index, struct problems *out,
     if (s->set.warmup_steps > 0 && s->max_steps > 0 && s->set.warmup_steps >= s->max_steps)
         problem_add(out, a, s->line, 1, "stages.%d.warmup_steps: %lld of %lld steps are warm-up: the learning rate never stands at its height",
                     index, (long long)s->set.warmup_steps, (long long)s->max_steps);
-    if (s->bins > 1 && s->max_steps + s->max_tokens > 0)
-        problem_add(out, a, s->line, 1, "stages.%d.bins: the stage ends by %s, so its last buckets may not come", index,
-                    s->max_steps ? "max_steps" : "max_tokens");
 }
 
 static bool is_used(const struct profile *p, int dataset)
