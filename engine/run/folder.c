@@ -42,6 +42,17 @@ static char *fresh_name(const struct profile *p, const struct places *places, st
     return dir;
 }
 
+/* A run that lies elsewhere is listed through a link beside the others. */
+static void list_elsewhere(const char *dir, const struct places *places, struct arena *a)
+{
+    struct err err;
+    const char *parent = path_dir(a, dir), *link = path_join(a, places->runs, path_base(dir));
+    if (strcmp(parent, places->runs) == 0) return;
+    if (!dir_make(places->runs, &err)) { say(LOG_WARN, "%s", err.text); return; }
+    for (int i = 2; symlink(dir, link) != 0 && errno == EEXIST && i < 1000; i++)
+        link = arena_printf(a, "%s/%s-%d", places->runs, path_base(dir), i);
+}
+
 bool run_create(const char **dir_out, const char *dir, const struct profile *p, const struct places *places,
                 struct arena *a, struct err *err)
 {
@@ -63,6 +74,7 @@ bool run_create(const char **dir_out, const char *dir, const struct profile *p, 
     j.now.loss = NAN;
     journal_state(&j, RUN_QUEUED, 0, "made from %s", p->path ? p->path : "a profile");
     journal_close(&j);
+    list_elsewhere(dir, places, a);
     *dir_out = dir;
     return true;
 }
@@ -133,6 +145,9 @@ bool run_list(struct run_summary **out, int *n, const struct places *places, str
     for (int i = 0; i < all; i++) {
         const char *dir = path_join(a, places->runs, names[i]);
         struct run_summary s;
+        char target[4096];
+        ssize_t n_target = readlink(dir, target, sizeof target - 1);
+        if (n_target > 0) dir = arena_string(a, target, (size_t)n_target);
         struct err why;
         if (!path_exists(run_path(a, dir, "profile.yaml"))) continue;
         if (!run_summary_read(&s, dir, a, &why)) {

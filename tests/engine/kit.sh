@@ -49,7 +49,7 @@ state_of() { # state_of RUNDIR: one line of hashes
     for f in "$1/ckpt/$last"/*.safetensors; do echo "$(basename "$f") $(cksum < "$f")"; done
 }
 same_run() { [ -n "$(state_of "$1")" ] && [ "$(state_of "$1")" = "$(state_of "$2")" ]; }
-state_word() { sed -n 's/.*"state": *"\([a-z]*\)".*/\1/p' "$1/state.json"; }
+state_word() { sed -n 's/.*"state": *"\([a-z]*\)".*/\1/p' "$1/state.json" 2>/dev/null; }
 wait_for() { # wait_for SECONDS COMMAND...: true as soon as it is
     n=$(($1 * 10)); shift
     while [ $n -gt 0 ]; do "$@" && return 0; sleep 0.1; n=$((n - 1)); done
