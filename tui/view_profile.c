@@ -174,7 +174,7 @@ static void plan_memory(struct paper *p, const struct json *plan)
         if (sum > largest) { largest = sum; most = memory; }
     }
     char need[16], there[16];
-    label(p, "memory", "peak %s of %s", bytes_or_dash(need, num(plan, "bytes_peak")), bytes_or_dash(there, num(plan, "bytes_free")));
+    label(p, "memory", "peak %s of %s", bytes_or_dash(need, num(plan, "memory")), bytes_or_dash(there, num(plan, "memory_free")));
     for (size_t o = 0; most && largest > 0 && o < COUNT(owners); o++) {
         double v = num(most, owners[o]);
         if (!(v > 0)) continue;
@@ -191,7 +191,7 @@ static void plan_numbers(struct paper *p, const struct json *plan)
     double time = num(plan, "seconds"), tokens = num(plan, "tokens"), trained = num(plan, "trained");
     struct text source = str(plan, "seconds_source");
     label(p, "time", "about %s (%.*s)", isnan(time) ? "-" : text_seconds(seconds, time), (int)source.n, source.p);
-    label(p, "disk", "%s of %s, a checkpoint %s", bytes_or_dash(need, num(plan, "disk_needed")), bytes_or_dash(there, num(plan, "disk_there")),
+    label(p, "disk", "%s of %s, a checkpoint %s", bytes_or_dash(need, num(plan, "disk")), bytes_or_dash(there, num(plan, "disk_free")),
           bytes_or_dash(seconds, num(plan, "checkpoint_bytes")));
     if (tokens > 0) label(p, "learns", "%.0f %% of tokens trained", 100 * trained / tokens);
     const struct json *warnings = json_get(plan, "warnings");

@@ -1,0 +1,209 @@
+/* view_data.c - packed windows exactly as the model will get them, decoded, the trained tokens lit. */
+#include "engine/format/json.h"
+#include "tui/chart.h"
+#include "tui/keys.h"
+#include "tui/view.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PANE_HEAD, PANE_TEXT, PANE_SOURCE, PANE_SHARES };
+
+int data_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
+{
+    (void)a;
+    int n = pane_rows(out, 0, PANE_HEAD, &r, 1), below = r.h >= 8 ? 2 : r.h >= 4 ? 1 : 0;
+    n = pane_rows(out, n, PANE_TEXT, &r, r.h - 2 * below);
+    n = pane_rows(out, n, PANE_SOURCE, &r, below);
+    return pane_rows(out, n, PANE_SHARES, &r, r.h);
+}
+
+/* ---- reading ---- */
+
+static double num(const struct json *o, const char *key)
+{
+    const struct json *v = json_get(o, key);
+    return v && (v->kind == JSON_NUM || v->kind == JSON_INT) ? v->number : NAN;
+}
+
+static struct text str(const struct json *o, const char *key)
+{
+    const struct json *v = json_get(o, key);
+    return v && v->kind == JSON_TEXT ? v->text : TEXT("-");
+}
+
+static const struct json *item(const struct json *o, const char *key, int i)
+{
+    const struct json *list = json_get(o, key);
+    return list && list->kind == JSON_ARRAY && i >= 0 && i < list->n ? &list->items[i] : NULL;
+}
+
+static int count(const struct json *o, const char *key)
+{
+    const struct json *list = json_get(o, key);
+    return list && list->kind == JSON_ARRAY ? list->n : 0;
+}
+
+static char *whole(char out[32], double v)
+{
+    if (isnan(v)) snprintf(out, 32, "-");
+    else text_count(out, (int64_t)v);
+    return out;
+}
+
+void app_preview(struct app *a, struct text source, const char *error)
+{
+    struct data_show *d = &a->data;
+    struct err err;
+    d->loading = false;
+    a->dirty = true;
+    snprintf(d->error, sizeof d->error, "%s", error ? error : "");
+    if (error) return;
+    arena_drop(&d->arena);
+    d->arena = arena_make(0);
+    d->preview = NULL;
+    d->scroll = 0;
+    if (!json_parse(&d->preview, source, "the preview", (struct json_limits){0}, &d->arena, &err)) {
+        snprintf(d->error, sizeof d->error, "%s", err.text);
+        return;
+    }
+    const struct json *w = item(d->preview, "windows", 0);
+    double of = num(w, "of"), stages = num(d->preview, "stages");
+    d->of = isnan(of) ? 0 : (int64_t)of;
+    d->of_stages = isnan(stages) ? a->profile.profile.n_stages : (int)stages;
+}
+
+/* ---- drawing ---- */
+
+static void head(const struct app *a, struct grid *g, struct rect r)
+{
+    const struct data_show *d = &a->data;
+    const struct json *w = item(d->preview, "windows", 0);
+    char n[4][32], text[256];
+    if (!w) { grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Data")); return; }
+    struct text stage = str(w, "stage");
+    const char *dot = a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7";
+    snprintf(text, sizeof text, "%.*s %s window %s of %s %s %s tokens, %d documents, %s trained (lit)", (int)(stage.n > 64 ? 64 : stage.n), stage.p, dot,
+             whole(n[0], num(w, "index") + 1), whole(n[1], num(w, "of")), dot, whole(n[2], num(w, "tokens")), count(w, "documents"),
+             whole(n[3], num(w, "trained")));
+    int x = 1 + grid_fit(g, r, 1, 0, r.w - 2, STYLE_BRIGHT, text_of(text));
+    if (num(w, "buckets") > 1) {
+        snprintf(text, sizeof text, "bin %.0f of %.0f", num(w, "bucket") + 1, num(w, "buckets"));
+        if (x + 2 + (int)strlen(text) < r.w) grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
+    }
+}
+
+/* A document after the other, a sign between them; in ASCII the lit pieces stand in brackets too. */
+static void window_text(const struct app *a, struct grid *g, struct rect r)
+{
+    const struct data_show *d = &a->data;
+    const struct json *w = item(d->preview, "windows", 0);
+    r = rect_clip(r, (struct rect){1, 0, r.w - 2, r.h});
+    if (d->error[0]) { grid_wrap(g, r, 0, STYLE_BAD, text_of(d->error)); return; }
+    if (!w) { grid_text(g, r, 1, 0, STYLE_DIM, d->loading ? TEXT("reading the data ...") : TEXT("This stage has no windows.")); return; }
+    int x = 0, y = -d->scroll;
+    bool brackets = a->glyphs == GLYPHS_ASCII;
+    for (int i = 0; i < count(w, "documents"); i++) {
+        const struct json *document = item(w, "documents", i);
+        if (i > 0) {
+            y = grid_flow(g, r, &x, y, STYLE_PLAIN, TEXT(" "));
+            y = grid_flow(g, r, &x, y, STYLE_ACCENT, brackets ? TEXT("|") : TEXT("\xE2\x94\x82"));
+            y = grid_flow(g, r, &x, y, STYLE_PLAIN, TEXT(" "));
+        }
+        for (int k = 0; document->kind == JSON_ARRAY && k < document->n; k++) {
+            const struct json *lit = json_get(&document->items[k], "trained");
+            bool on = lit && lit->kind == JSON_BOOL && lit->yes;
+            if (on && brackets) y = grid_flow(g, r, &x, y, STYLE_LIT, TEXT("["));
+            y = grid_flow(g, r, &x, y, on ? STYLE_LIT : STYLE_PLAIN, str(&document->items[k], "text"));
+            if (on && brackets) y = grid_flow(g, r, &x, y, STYLE_LIT, TEXT("]"));
+            if (y >= r.h) return;
+        }
+    }
+}
+
+static void source(const struct app *a, struct grid *g, struct rect r)
+{
+    const struct data_show *d = &a->data;
+    int n = count(d->preview, "sources");
+    const struct json *s = item(d->preview, "sources", n ? d->source % n : 0);
+    char v[8][32], text[400];
+    if (!s) return;
+    struct text name = str(s, "name"), format = str(s, "format");
+    double tokens = num(s, "tokens");
+    snprintf(text, sizeof text, "%.*s (%.*s)  rows %s  tokens %s  trained %.0f %%  dropped %s  truncated %s  bytes lost %s%s%s",
+             (int)(name.n > 60 ? 60 : name.n), name.p, (int)(format.n > 20 ? 20 : format.n), format.p, whole(v[0], num(s, "rows")), whole(v[1], tokens),
+             tokens > 0 ? 100 * num(s, "trained") / tokens : 0, whole(v[2], num(s, "dropped")), whole(v[3], num(s, "truncated")), whole(v[4], num(s, "lost")),
+             num(s, "bad") > 0 ? "  bad rows " : "", num(s, "bad") > 0 ? whole(v[5], num(s, "bad")) : "");
+    grid_fit(g, r, 1, 0, r.w - 2, STYLE_PLAIN, text_of(text));
+    const struct json *bad = item(s, "bad_rows", 0);
+    if (r.h > 1 && bad && bad->kind == JSON_TEXT) { grid_fit(g, r, 1, 1, r.w - 2, STYLE_WARN, bad->text); return; }
+    if (r.h < 2) return;
+    double lengths[64];
+    const struct json *list = json_get(s, "lengths");
+    int k = 0, first = -1, last = 0;
+    for (int i = 0; list && list->kind == JSON_ARRAY && i < list->n && i < 64; i++) {
+        if (list->items[i].number > 0 && first < 0) first = i;
+        if (list->items[i].number > 0) last = i;
+    }
+    for (int i = first; first >= 0 && i <= last; i++) lengths[k++] = list->items[i].number;
+    int x = 1 + grid_text(g, r, 1, 1, STYLE_DIM, TEXT("length "));
+    chart_spark(g, r, x, 1, k, STYLE_SERIES_1, lengths, k);
+    grid_printf(g, r, x + k + 2, 1, STYLE_PLAIN, "%s to %s tokens", whole(v[6], num(s, "shortest")), whole(v[7], num(s, "longest")));
+}
+
+static void shares(const struct app *a, struct grid *g, struct rect r)
+{
+    const struct json *w = item(a->data.preview, "windows", 0);
+    char text[256];
+    int x = 1;
+    if (!w) return;
+    x += grid_text(g, r, x, 0, STYLE_DIM, TEXT("shares of tokens ")) + 1;
+    for (int i = 0; i < count(w, "shares"); i++) {
+        const struct json *s = item(w, "shares", i);
+        struct text name = str(s, "dataset");
+        snprintf(text, sizeof text, "%.*s wanted %.2f here %.2f", (int)(name.n > 40 ? 40 : name.n), name.p, num(s, "wanted"), num(s, "here"));
+        if (x + text_columns(text_of(text)) >= r.w - 2) break;
+        x += grid_text(g, r, x, 0, STYLE_PLAIN, text_of(text)) + 3;
+    }
+    if (r.h > 1) {
+        char n[32];
+        double lost = num(a->data.preview, "tokens_lost");
+        grid_printf(g, r, 1, 1, lost > 0 ? STYLE_WARN : STYLE_DIM, "tokens lost by packing %s", whole(n, lost));
+    }
+}
+
+void data_draw(const struct app *a, struct grid *g, const struct pane *p)
+{
+    static void (*const draws[])(const struct app *, struct grid *, struct rect) = {
+        [PANE_HEAD] = head, [PANE_TEXT] = window_text, [PANE_SOURCE] = source, [PANE_SHARES] = shares};
+    draws[p->id](a, g, p->r);
+}
+
+/* ---- actions ---- */
+
+void data_move(struct app *a, int by)
+{
+    if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? a->h - 8 : 8 - a->h;
+    struct list l = {a->data.scroll, 0};
+    list_move(&l, by, 2000);
+    a->data.scroll = by <= -MOVE_END ? 0 : by >= MOVE_END ? a->data.scroll : l.at;
+}
+
+static void go(struct app *a, int stage, int64_t window)
+{
+    struct data_show *d = &a->data;
+    if (d->loading) { app_notice(a, STYLE_DIM, "the data is being read"); return; }
+    if (window < 1) { app_notice(a, STYLE_PLAIN, "this is the first window"); return; }
+    if (stage == d->stage && d->of > 0 && window > d->of) { app_notice(a, STYLE_PLAIN, "this is the last window"); return; }
+    d->stage = stage;
+    d->window = window;
+    d->loading = true;
+    wish(a, WISH_PREVIEW, "", 0);
+}
+
+void act_next_window(struct app *a) { go(a, a->data.stage, a->data.window + 1); }
+void act_last_window(struct app *a) { go(a, a->data.stage, a->data.window - 1); }
+void act_window_far(struct app *a) { go(a, a->data.stage, a->data.of > 0 && a->data.window + 100 > a->data.of ? a->data.of : a->data.window + 100); }
+void act_window_back(struct app *a) { go(a, a->data.stage, a->data.window > 100 ? a->data.window - 100 : 1); }
+void act_next_stage(struct app *a) { go(a, a->data.of_stages > 0 ? a->data.stage % a->data.of_stages + 1 : 1, 1); }
+void act_next_source(struct app *a) { a->data.source++; }
