@@ -12,10 +12,10 @@ static int64_t trained_part(const struct parts *parts, const struct param *p)
     return n;
 }
 
-/* What a recomputed block does again: all but the last block, and of that all but its last product. */
+/* What a recomputed block does again: all but the last block, and of those all but the last product. */
 static bool again(const struct model_config *c, const struct training *t, const struct param *p, int first_kept)
 {
-    bool down = p->order == order_block(p->layer, 5);
+    bool down = p->order == order_block(p->layer, 5) && p->kind != KIND_LORA_A;
     return t->recompute == RECOMPUTE_FULL && p->layer >= first_kept && p->layer < c->layers - 1 && !down;
 }
 
