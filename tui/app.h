@@ -176,6 +176,7 @@ struct edit *app_edit(struct app *a);                      /* that field, or NUL
 void app_typed(struct app *a);                             /* a question's text changed */
 void models_filter(struct app *a);
 void runs_filter(struct app *a);
+void chat_line_add(struct app *a, const char *role, struct text t);  /* of a transcript */
 void chat_start(struct app *a, const char *spec, const char *name, bool training);
 void form_change(struct app *a, struct text source);        /* a change of the profile's text that can be undone */
 void form_try(struct app *a);                              /* says what would be wrong with the value typed so far */
