@@ -10,7 +10,8 @@
 
 enum {
     KC = 256,            /* units: a right panel is 48 KB with AVX-512, 24 KB with AVX2 */
-    MB = 128, NB = 480,  /* a block's sums are 240 KB, its packed left factor 256 KB */
+    MB = 128, NB = 480,  /* a block whose right factor is packed already: wide, as the left one is packed */
+    MB_BOTH = 256, NB_BOTH = 240, /* a block that packs both; both kinds have sums of 240 KB */
     PARTS_WANTED = 16,   /* smaller blocks where there would be fewer */
     FEW = 4,
     FEW_WIDEST = 65536,  /* columns of a row that fits the scratch of few rows */
@@ -30,7 +31,7 @@ struct product {
 static void store(const struct product *p, const float *sums, int m, int rows, int n, int cols) {
     vf alpha = v_set(p->alpha), beta = v_set(p->beta);
     struct mat block = mat_cols(p->y, n, cols);
-    for (int i = 0; i < rows; i++, sums += NB) {
+    for (int i = 0; i < rows; i++, sums += p->nb) {
         void *y = cpu_row(block, m + i);
         for (int j = 0; j < cols; j += V) {
             vf v = v_load(sums + j) * alpha;
@@ -42,7 +43,7 @@ static void store(const struct product *p, const float *sums, int m, int rows, i
 
 static void block_part(void *arg, int part, int thread) {
     const struct product *p = arg;
-    float *left = cpu_scratch(p->d, thread), *right = left + MB * KC, *sums = right + KC * NR;
+    float *left = cpu_scratch(p->d, thread), *right = left + MB_BOTH * KC, *sums = right + KC * NR;
     int m = part / p->across * p->mb, n = part % p->across * p->nb, each = p->pairs ? 2 : 1;
     int rows = cpu_least(p->mb, p->y.rows - m), cols = cpu_least(p->nb, p->y.cols - n);
     int all = units_of(p->inner, p->pairs);
@@ -54,7 +55,7 @@ static void block_part(void *arg, int part, int thread) {
             if (p->packed) b = p->packed + ((size_t)(n + j) * (size_t)all + (size_t)(k / each) * NR);
             else pack_right(right, &p->right, n + j, NR, k, steps, p->pairs);
             for (int i = 0; i < rows; i += MR)
-                tile(units, p->pairs, left + i * units, b, sums + (size_t)i * NB + j, NB, k > 0);
+                tile(units, p->pairs, left + i * units, b, sums + i * p->nb + j, (size_t)p->nb, k > 0);
         }
     }
     store(p, sums, m, rows, n, cols);
@@ -64,8 +65,8 @@ static int up_to(int n, int unit) { return (n + unit - 1) / unit * unit; }
 
 static void multiply(struct product *p) {
     if (p->y.rows <= 0 || p->y.cols <= 0) return;
-    p->mb = cpu_least(MB, up_to(p->y.rows, MR));
-    p->nb = cpu_least(NB, up_to(p->y.cols, NR));
+    p->mb = cpu_least(p->packed ? MB : MB_BOTH, up_to(p->y.rows, MR));
+    p->nb = cpu_least(p->packed ? NB : NB_BOTH, up_to(p->y.cols, NR));
     int parts;
     for (;;) {
         p->across = (p->y.cols + p->nb - 1) / p->nb;
