@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct client { struct wire wire; struct arena arena, reply; int pid; bool gone; };
+struct client { struct wire wire; struct arena arena, reply; int pid; bool gone; struct reply greeting; };
 
 static struct client *client_make(int in, int out)
 {
@@ -77,9 +77,13 @@ bool client_open(struct client **out, const char *run_dir, struct arena *a, stru
         client_close(c);
         return false;
     }
+    c->greeting = r;
+    c->greeting.text = (struct text){arena_string(&c->arena, r.text.p, r.text.n), r.text.n};
     *out = c;
     return true;
 }
+
+struct reply client_greeting(const struct client *c) { return c->greeting; }
 
 static _Noreturn void chat_exec(const char *spec, const struct answerer_options *o, const struct places *p, int in, int out)
 {

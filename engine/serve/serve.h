@@ -37,6 +37,8 @@ bool client_open(struct client **out, const char *run_dir, struct arena *a, stru
 bool client_chat_process(struct client **out, const char *spec, const struct answerer_options *o,
                          const struct places *p, struct arena *a, struct err *err);
 void client_close(struct client *c);
+/* What the engine of a run said of itself (READY) when client_open reached it; its text lives as the client. */
+struct reply client_greeting(const struct client *c);
 int client_fd(const struct client *c);       /* for poll: readable when something came */
 
 /* The engine answers with a reply and, when the order counts, with an event. */
