@@ -123,7 +123,7 @@ static void on_step(struct fold *f, const struct event *e)
         f->skipped++;
         line(f, e->t, STYLE_WARN, "step %lld left out by a guard (loss %.4g, gradient %.4g)", (long long)e->step.step, e->step.loss, e->step.grad_norm);
     }
-    if (f->state == RUN_QUEUED || f->state == RUN_PREPARING) f->state = RUN_TRAINING;
+    if (f->state == RUN_QUEUED || f->state == RUN_PREPARING) f->state = f->told = RUN_TRAINING;
 }
 
 static void on_validation(struct fold *f, const struct event *e)
@@ -184,6 +184,7 @@ static void on_state(struct fold *f, const struct event *e)
 {
     for (int s = 0; s < RUN_STATES; s++)
         if (text_is(e->state.state, run_state_name((enum run_state)s))) f->state = (enum run_state)s;
+    f->told = f->state;
     copy(f->why, sizeof f->why, e->state.why);
     enum style style = f->state == RUN_FAILED || f->state == RUN_LOST ? STYLE_BAD : f->state == RUN_DONE ? STYLE_GOOD : STYLE_PLAIN;
     line(f, e->t, style, "%.*s%s%.*s", SHOWN(e->state.state), e->state.why.n ? ": " : "", SHOWN(e->state.why));

@@ -26,6 +26,7 @@ struct fold {
     struct arena arena;
     int64_t seq, pid;
     enum run_state state; char why[512];
+    enum run_state told;                     /* by the events alone, also where nobody holds the folder any more */
     double started, changed;                 /* Unix seconds of the first and the last event */
 
     char backend[32], device[128], isa[32], library[64], dtype[16];

@@ -27,7 +27,8 @@ int tui_run(const struct places *p, const struct tui_options *o);
  *   models.json   what `hone models --json` prints       profile.yaml  the profile that is open
  *   check.json    what `hone check --json` prints        preview.json  what `hone preview --json` prints
  *   runs/NAME/    run folders                            chat.jsonl    a transcript: {"role", "content"} lines
- *   screen.json   {"now": Unix seconds, "run": NAME, "utc": true}
+ *   screen.json   {"now": Unix seconds, "run": NAME, "held": true: runs count as held, "device": "CPU 2 cores"}
+ * Times of day are UTC.
  * `keys` are typed before the print: characters as they are, <Enter> <Esc> <Tab> <Up> <C-r> <A-Enter> ... */
 /* What the screens read of the commands' JSON (they run them as children, so that no screen waits; unknown keys
  * are skipped, absent ones are a dash):

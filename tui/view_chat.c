@@ -219,6 +219,14 @@ static void set_number(struct app *a, const struct setting *s, const char *word)
     app_notice(a, STYLE_PLAIN, "%s is %g", s->name, v);
 }
 
+static void set_adapter(struct app *a, bool off)
+{
+    struct chat_show *c = &a->chat;
+    c->adapter_off = off && !(c->open && !c->has_adapter);
+    if (off != c->adapter_off) app_notice(a, STYLE_PLAIN, "this model has no adapter to turn off");
+    else app_notice(a, STYLE_PLAIN, off ? "the base alone answers from now on" : "the adapter answers from now on");
+}
+
 static void set(struct app *a, const struct setting *s, const char *word)
 {
     switch (s->kind) {
@@ -226,7 +234,7 @@ static void set(struct app *a, const struct setting *s, const char *word)
         snprintf(a->chat.system, sizeof a->chat.system, "%s", word);
         app_notice(a, STYLE_PLAIN, "%s", word[0] ? "the model will be told so" : "no system message");
         break;
-    case SET_ADAPTER: a->chat.adapter_off = strcmp(word, "on") != 0; act_adapter(a); act_adapter(a); break;
+    case SET_ADAPTER: set_adapter(a, strcmp(word, "on") != 0); break;
     case SET_CLEAR: act_forget(a); break;
     case SET_KEEP: if (word[0]) wish(a, WISH_KEEP_CHAT, word, 0); else act_keep_chat(a); break;
     case SET_HELP: setting_help(a); break;
@@ -288,14 +296,7 @@ void act_again(struct app *a)
     ask(a);
 }
 
-void act_adapter(struct app *a)
-{
-    struct chat_show *c = &a->chat;
-    if (c->open && !c->has_adapter) { c->adapter_off = false; app_notice(a, STYLE_PLAIN, "this model has no adapter to turn off"); return; }
-    c->adapter_off = !c->adapter_off;
-    app_notice(a, STYLE_PLAIN, c->adapter_off ? "the base alone answers from now on" : "the adapter answers from now on");
-}
-
+void act_adapter(struct app *a) { set_adapter(a, !a->chat.adapter_off); }
 void act_type(struct app *a) { a->chat.typing = true; }
 void act_keep_chat(struct app *a) { app_ask(a, PROMPT_KEEP_CHAT, "write the conversation to:", TEXT("chat.jsonl")); }
 
