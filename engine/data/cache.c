@@ -15,7 +15,7 @@
  *  88   8  XXH3-64 of the 88 bytes before
  *  96   4 T     tokens: bit 31 is "trained", the rest the id
  *      32 D     documents: int64 first token, uint64 row hash, int32 tokens, int32 labels, uint32 low half of
- *               the XXH3-64 of its tokens, int32 category
+ *               the XXH3-64 of its tokens, uint16 category, uint16 1 for a text
  *       C       categories, each ended by a zero byte; the first is the empty one
  *       R       the report, as far as it does not depend on max_length: int64 rows, bad, dropped, bytes lost,
  *               longest, bad rows kept, 16 lengths; then the format and the bad rows, each ended by a zero byte
@@ -97,18 +97,18 @@ bool cache_begin(struct cache_writer *w, const char *dir, const char *key, struc
     return file_write_all(w->fd, zero, HEAD, w->beside, err);
 }
 
-static bool category_number(struct cache_writer *w, struct text name, int32_t *out, struct err *err)
+static bool category_number(struct cache_writer *w, struct text name, uint16_t *out, struct err *err)
 {
     struct token_cache *c = &w->made;
     if (memchr(name.p ? name.p : "", 0, name.n)) name.n = strlen(name.p);
     for (int i = c->n_categories - 1; i >= 0; i--)
         if (text_is(name, c->categories[i])) {
-            *out = i;
+            *out = (uint16_t)i;
             return true;
         }
     if (c->n_categories >= CATEGORIES_MOST) return fail(err, "more than %d categories of rows", CATEGORIES_MOST - 1);
     ROOM(&w->arena, c->categories, c->n_categories, w->cap_categories);
-    *out = c->n_categories;
+    *out = (uint16_t)c->n_categories;
     c->categories[c->n_categories++] = arena_string(&w->arena, name.p, name.n);
     return true;
 }
@@ -251,7 +251,7 @@ static bool index_read(struct token_cache *c, const struct head *h, struct arena
     int64_t at = 0;
     for (int64_t i = 0; i < c->n_documents; at += c->documents[i++].tokens) {
         const struct document *d = &c->documents[i];
-        if (d->at != at || d->tokens < 1 || d->tokens > c->n_tokens - at || d->category < 0 || d->category >= c->n_categories)
+        if (d->at != at || d->tokens < 1 || d->tokens > c->n_tokens - at || d->category >= c->n_categories || d->text > 1)
             return damaged(c, "its documents", err);
     }
     return true;
@@ -296,8 +296,14 @@ int32_t document_taken(const struct token_cache *c, int64_t document, const stru
 {
     int32_t n = c->documents[document].tokens;
     BUG_IF(c->max_length != s->max_length);
-    if (!data_cuts(s) || n <= s->max_length) return n;
+    if (!data_cuts(s) || n <= s->max_length || c->documents[document].text) return n;
     return c->kept[document] ? s->max_length : 0;
+}
+
+int32_t document_pieces(const struct token_cache *c, int64_t document, const struct data_settings *s)
+{
+    const struct document *d = &c->documents[document];
+    return data_cuts(s) && d->text ? (d->tokens + s->max_length - 1) / s->max_length : 1;
 }
 
 bool cache_read(const struct token_cache *c, int64_t document, int64_t from, int64_t n, uint32_t *out, struct err *err)

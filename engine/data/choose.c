@@ -21,11 +21,18 @@ static struct part_of *all_of(const struct source *source, int number, bool held
                               struct arena *a)
 {
     const struct token_cache *c = source->cache;
-    struct part_of *list = NEW_N(a, struct part_of, c->n_documents);
+    int64_t most = 0;
+    for (int64_t i = 0; i < c->n_documents; i++) most += document_pieces(c, i, s);
+    struct part_of *list = NEW_N(a, struct part_of, most);
     *n = 0;
     for (int64_t i = 0; i < c->n_documents; i++) {
-        int32_t tokens = document_taken(c, i, s);
-        if (c->held[i] == held && tokens > 0) list[(*n)++] = (struct part_of){number, (int32_t)i, 0, tokens};
+        int32_t tokens = document_taken(c, i, s), from = 0;
+        if (c->held[i] != held || tokens == 0) continue;
+        for (int32_t left = document_pieces(c, i, s); left > 0; left--) {
+            int32_t piece = (tokens - from) / left;
+            list[(*n)++] = (struct part_of){number, (int32_t)i, from, piece};
+            from += piece;
+        }
     }
     return list;
 }

@@ -16,8 +16,8 @@
  * learnt. Nor does colossal: source, target, eos, the target and eos learnt. The ids of a `tokens` row are
  * taken as they are.
  *
- * A document over max_length is cut to it (packing none and bfd), or goes on in the next window (splice). The
- * token cache holds documents whole, so max_length and packing may change without reading the rows again.
+ * A conversation over max_length is cut to it and a text is split into pieces that are documents of their own
+ * (packing none and bfd), or either goes on in the next window (splice). The token cache holds documents whole, so max_length and packing may change without reading the rows again.
  *
  * Bins: `bins: 10` splits each source into ten bins of equal token mass with the same mix of categories
  * and lengths; bucket k takes bin k of every source; buckets come in order, shuffled inside.
@@ -58,7 +58,7 @@ struct data_settings {
 struct source_report {
     char format[24];              /* what `auto` found */
     int64_t rows, rows_bad, rows_held_out, rows_dropped;  /* all; dropped: nothing to learn, or empty */
-    int64_t tokens, tokens_trained, tokens_truncated;     /* truncated: cut off documents over max_length */
+    int64_t tokens, tokens_trained, tokens_truncated;     /* truncated: cut off conversations over max_length */
     int64_t rows_truncated, bytes_lost;                   /* bytes the vocabulary has no token for */
     int64_t longest;                                      /* tokens of the longest document, before cutting */
     int64_t lengths[16];                                  /* documents by length: bucket i holds 2^i .. 2^(i+1)-1 tokens */

@@ -17,6 +17,7 @@ struct done {
     int64_t from, tokens;        /* in the part's ids; tokens 0: nothing to learn */
     int64_t longest, labels, lost;
     uint64_t hash;
+    bool text;
     struct text category;
     const char *bad;             /* why, or NULL */
 };
@@ -50,6 +51,7 @@ static void do_row(struct job *j, const struct row *row, struct part *p, struct 
         d->from = from;
         d->longest = n;
         d->hash = conversation_hash(&c);
+        d->text = c.kind == PROSE && c.source.n == 0;
         d->category = (struct text){arena_string(&p->arena, c.category.p, c.category.n), c.category.n};
         d->labels = labels_in((const uint32_t *)p->ids.p + from, n);
         d->tokens = d->labels ? n : 0;
@@ -111,7 +113,7 @@ static bool add_row(struct job *j, const struct part *p, const struct done *d, s
         r->rows_dropped++;
         return true;
     }
-    struct document doc = {.hash = d->hash, .tokens = (int32_t)d->tokens, .trained = (int32_t)d->labels};
+    struct document doc = {.hash = d->hash, .tokens = (int32_t)d->tokens, .trained = (int32_t)d->labels, .text = d->text};
     return cache_add(&j->writer, (const uint32_t *)p->ids.p + d->from, doc, d->category, err);
 }
 
@@ -290,7 +292,7 @@ static bool fit(struct source *out, const struct data_settings *s, struct arena 
         }
         r->rows_dropped += n == 0;
         r->tokens += n;
-        r->tokens_trained += n == 0 ? 0 : n < whole ? kept[i] : c->documents[i].trained;
+        r->tokens_trained += n == 0 ? 0 : n < whole ? kept[i] : c->documents[i].trained - (document_pieces(c, i, s) - 1);
         out->held_out += n > 0 && held[i];
         out->documents += n > 0 && !held[i];
     }

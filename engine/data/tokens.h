@@ -5,7 +5,7 @@
 #include "engine/data/rows.h"
 
 /* Raised when the same inputs give other tokens than before. */
-#define TOKENS_VERSION 1
+#define TOKENS_VERSION 2
 /* A token in the cache and on its way to it: the id, and whether it is trained. */
 #define TRAINED 0x80000000u
 
@@ -23,7 +23,8 @@ struct document {
     uint64_t hash;           /* of the row: decides the hold-out */
     int32_t tokens, trained; /* trained: labels */
     uint32_t check;          /* low half of the XXH3 of its tokens */
-    int32_t category;
+    uint16_t category;
+    uint16_t text;           /* 1: a text, learnt as a whole: it may be split where a conversation is cut */
 };
 
 struct token_cache {
@@ -66,4 +67,6 @@ bool source_key(char key[33], const struct source_spec *spec, const struct data_
 bool data_cuts(const struct data_settings *s);
 /* What a stream takes of a document: its tokens, or the first max_length; 0 where none of them is learnt. */
 int32_t document_taken(const struct token_cache *c, int64_t document, const struct data_settings *s);
+/* In how many pieces of about equal length; more than 1 for a text over max_length where documents are cut. */
+int32_t document_pieces(const struct token_cache *c, int64_t document, const struct data_settings *s);
 #endif

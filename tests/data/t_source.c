@@ -272,10 +272,9 @@ static void rows_are_counted_cut_and_dropped(void **state)
     struct source source = prepared(&spec, &s);
     assert_int_equal(source.report.rows, 4);
     assert_int_equal(source.report.rows_dropped, 1);             /* "</s>" alone predicts nothing */
-    assert_int_equal(source.report.rows_truncated, 1);
-    assert_int_equal(source.report.tokens_truncated, 3);
-    assert_int_equal(source.report.tokens, 4 + 8 + 3);
-    assert_int_equal(source.report.tokens_trained, 3 + 7 + 2);
+    assert_int_equal(source.report.rows_truncated, 0);           /* a text is split instead */
+    assert_int_equal(source.report.tokens, 4 + 11 + 3);
+    assert_int_equal(source.report.tokens_trained, 3 + 4 + 5 + 2);
     assert_int_equal(source.report.longest, 11);
     assert_int_equal(source.report.lengths[0], 1);
     assert_int_equal(source.report.lengths[1], 1);
@@ -292,6 +291,16 @@ static void rows_are_counted_cut_and_dropped(void **state)
     source = prepared(&spec, &s);
     assert_int_equal(source.report.tokens_truncated, 0);
     assert_int_equal(source.report.tokens, 4 + 11 + 3);
+    source_close(&source);
+    s.packing = PACKING_BFD;
+    spec = spec_of(write_file("cut-talk.jsonl", "{\"prompt\": \"abc\", \"completion\": \"0123456789\"}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n"
+                              "{\"prompt\": \"abcdefghijk\", \"completion\": \"b\"}\n"));
+    source = prepared(&spec, &s);
+    assert_int_equal(source.report.rows_truncated, 2);
+    assert_int_equal(source.report.rows_dropped, 1);
+    assert_int_equal(source.report.tokens_truncated, (14 - 8) + (13 - 8));
+    assert_int_equal(source.report.tokens, 8 + 3);
+    assert_int_equal(source.report.tokens_trained, 5 + 2);
     source_close(&source);
 }
 

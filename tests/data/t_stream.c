@@ -339,6 +339,31 @@ static void long_documents_are_cut_or_spliced_by_each_stage(void **state)
     }
 }
 
+/* A text over the window is split evenly and nothing of it is lost. */
+static void long_texts_are_split_into_documents(void **state)
+{
+    (void)state;
+    struct source_spec spec = spec_of(write_file("book.txt", arena_printf(&a, "%0500d", 7)));
+    struct data_settings t = s;
+    t.holdout = 0;
+    struct source book = prepared(&spec, &t);
+    struct mix mix = {&book, 1};
+    for (size_t k = 0; k < 2; k++) {
+        t.packing = kinds[k];
+        struct stream x = streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1}, &t);
+        int at = 0;
+        assert_int_equal(x.tokens, 501);
+        assert_int_equal(x.windows, 8);
+        assert_int_equal(x.trained, 501 - 8);
+        for (int64_t i = 0; i < x.plan->windows.n_parts; i++) at += x.plan->windows.parts[i].n;
+        assert_int_equal(at, 501);
+        for (int64_t w = 0; w < x.windows; w++) assert_in_range(stream_trained(&x, w, 1), 61, 63);
+    }
+    assert_int_equal(book.report.rows_truncated, 0);
+    assert_int_equal(book.report.tokens_trained, 501 - 8);
+    source_close(&book);
+}
+
 static void a_window_is_shown_with_what_is_trained(void **state)
 {
     (void)state;
@@ -401,6 +426,7 @@ int main(void)
         cmocka_unit_test(held_out_rows_are_the_same_and_never_trained),
         cmocka_unit_test(batches_keep_documents_apart),
         cmocka_unit_test(long_documents_are_cut_or_spliced_by_each_stage),
+        cmocka_unit_test(long_texts_are_split_into_documents),
         cmocka_unit_test(a_window_is_shown_with_what_is_trained),
         cmocka_unit_test(stages_that_cannot_be_are_refused),
     };
