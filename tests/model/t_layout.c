@@ -130,6 +130,9 @@ static const struct choice_case choices[] = {
     {"gqa", {"/\\.0\\.self_attn\\.(q|v)_proj/"}, 1, 32 * 32 + 16 * 32},
     {"gqa", {"/layers\\.1\\.mlp\\.up_proj/", "norms"}, 2, 40 * 32 + 5 * 32},
     {"gqa", {"/layers.1.mlp.down_proj/"}, 1, 40 * 32},
+    {"gqa", {"/layers.0.mlp.down_proj/"}, 1, 40 * 32},
+    {"gqa", {"/layers.0.self_attn.o_proj/"}, 1, 32 * 32},
+    {"gqa", {"/layers.0.post_attention/"}, 1, 32},
     {"tied", {"lm_head"}, 1, 96 * 32},
     {"bias", {"/k_proj.bias$/", "/layers.1.self_attn.q_proj.bias/", "/gate_proj/"}, 3, 3 * 32 + 2 * (40 * 32 + 40)},
     {"odd", {"last:2"}, 1, 2 * (4 * 30 * 30 + 3 * 37 * 30 + 60)},
@@ -194,6 +197,60 @@ static void gradients_do_not_depend_on_what_else_is_trained(void **state)
         }
         tiny_close(&full);
         tiny_close(&some);
+    }
+}
+
+/* Products of a step, counted. */
+static struct { int back, grad, attention; } products_done;
+
+static void counting_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w, float alpha, float beta)
+{
+    products_done.back++;
+    real->linear_back(d, dx, dy, w, alpha, beta);
+}
+static void counting_grad(struct device *d, struct mat dw, struct mat dy, struct mat x, float alpha)
+{
+    products_done.grad++;
+    real->linear_grad(d, dw, dy, x, alpha);
+}
+static void counting_attention(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o, struct mat o,
+                               const float *lse, struct mat q, struct mat k, struct mat v, struct seqs s,
+                               const struct attention *a)
+{
+    products_done.attention++;
+    real->attn_back(d, dq, dk, dv, d_o, o, lse, q, k, v, s, a);
+}
+
+static void nothing_is_propagated_below_the_lowest(void **state)
+{
+    (void)state;
+    static const struct { const char *part; int back, grad, attention; } wanted[] = {
+        {"lm_head", 0, 1, 0}, {"/^model.norm/", 1, 0, 0}, {"/layers.1.mlp.down_proj/", 1, 1, 0},
+        {"/layers.1.mlp.up_proj/", 2, 1, 0}, {"/layers.1.post_attention/", 3, 0, 0}, {"/layers.1.self_attn.o_proj/", 3, 1, 0},
+        {"/layers.1.self_attn.v_proj/", 4, 1, 1}, {"/layers.1.input_layernorm/", 5, 0, 1},
+        {"/layers.0.mlp.down_proj/", 5, 1, 1}, {"embeddings", 9, 0, 2}, {"full", 9, 9, 2},
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        struct tiny t;
+        const char *parts[] = {wanted[i].part};
+        assert_true(tiny_begin(&t, "gqa", "ref", 1));
+        count_on(&t);
+        struct kernels counted = *t.k;
+        counted.linear_back = counting_back;
+        counted.linear_grad = counting_grad;
+        counted.attn_back = counting_attention;
+        t.k = &counted;
+        t.training.parts = parts;
+        t.shape.loss_rows = 64; /* one slice of the head */
+        tiny_open(&t);
+        memset(&products_done, 0, sizeof products_done);
+        struct batch b = recorded_batch(&t, 0);
+        tiny_step(&t, 1, 1e-3f, &b, 1);
+        if (products_done.back != wanted[i].back || products_done.grad != wanted[i].grad ||
+            products_done.attention != wanted[i].attention)
+            fail_msg("%s: %d back, %d gradients, %d attentions", parts[0], products_done.back, products_done.grad,
+                     products_done.attention);
+        tiny_close(&t);
     }
 }
 
@@ -298,6 +355,7 @@ int main(void)
         cmocka_unit_test(the_plan_is_what_is_asked_for),
         cmocka_unit_test(frozen_weights_lie_in_memory_once),
         cmocka_unit_test(gradients_do_not_depend_on_what_else_is_trained),
+        cmocka_unit_test(nothing_is_propagated_below_the_lowest),
         cmocka_unit_test(only_what_was_chosen_moves),
         cmocka_unit_test(weight_decay_is_for_matrices_unless_all_is_asked_for),
         cmocka_unit_test(wrong_choices_are_sentences),
