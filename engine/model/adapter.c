@@ -7,7 +7,8 @@
 static bool nothing_else(const struct json *o, const char *path, struct err *err)
 {
     static const char *const off[] = {"use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "trainable_token_indices",
-        "rank_pattern", "alpha_pattern", "modules_to_save", "layer_replication", "layers_to_transform", "exclude_modules"};
+        "rank_pattern", "alpha_pattern", "alora_invocation_tokens", "use_bdlora", "monteclora_config", "velora_config",
+        "target_parameters", "modules_to_save", "layer_replication", "layers_to_transform", "exclude_modules"};
     for (size_t i = 0; i < COUNT(off); i++) {
         const struct json *v = json_get(o, off[i]);
         bool empty = !v || v->kind == JSON_NULL || (v->kind == JSON_BOOL && !v->yes) ||

@@ -84,14 +84,22 @@ void adapter_backward(struct model *m, const struct pass *p, int layer, enum pro
 
 /* ---- merging ---- */
 
+enum { MERGE_COLS = 256 }; /* columns whose sums are kept at once */
+
+static void merge_part(float *out, int n, int cols, int rank, const float *up, const float *low, double scale)
+{
+    double sum[MERGE_COLS] = {0};
+    for (int r = 0; r < rank; r++)
+        for (int j = 0; j < n; j++) sum[j] += (double)up[r] * (double)low[(int64_t)r * cols + j];
+    for (int j = 0; j < n; j++) out[j] = (float)((double)out[j] + scale * sum[j]);
+}
+
 void lora_merge(float *out, int rows, int cols, int rank, const float *up, const float *low, double scale)
 {
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++) {
-            double sum = 0;
-            for (int r = 0; r < rank; r++) sum += (double)up[i * rank + r] * (double)low[(int64_t)r * cols + j];
-            out[(int64_t)i * cols + j] = (float)((double)out[(int64_t)i * cols + j] + scale * sum);
-        }
+        for (int j = 0; j < cols; j += MERGE_COLS)
+            merge_part(out + (int64_t)i * cols + j, cols - j < MERGE_COLS ? cols - j : MERGE_COLS, cols, rank,
+                       up + (int64_t)i * rank, low + j, scale);
 }
 
 /* The piece of a LoRA param that belongs to a linear. */
