@@ -10,14 +10,24 @@
 
 #define PIECE (1 << 20)
 
-struct reading { struct fold *fold; bool skip_steps; struct arena scratch; char last_step[EVENT_LINE_MOST]; size_t last_step_n; int64_t resumed; };
+struct reading { struct fold *fold; bool skip_steps; struct arena scratch; char last_step[EVENT_LINE_MOST]; size_t last_step_n; };
+
+static void keep_step(struct reading *r, struct text line)
+{
+    if (line.n > sizeof r->last_step) return;
+    memcpy(r->last_step, line.p, line.n);
+    r->last_step_n = line.n;
+}
 
 static void take(struct reading *r, struct text line)
 {
     struct event e;
     struct err unknown;
     struct arena_mark m = arena_mark(&r->scratch);
-    if (event_read(&e, line, &r->scratch, &unknown)) fold_event(r->fold, &e);
+    if (event_read(&e, line, &r->scratch, &unknown)) {
+        if (r->skip_steps && e.kind == EV_STEP) keep_step(r, line); /* written with other spacing than ours */
+        else fold_event(r->fold, &e);
+    }
     arena_back(&r->scratch, m);
 }
 
@@ -30,10 +40,8 @@ static bool is_step(struct text line)
 
 static void each_line(struct reading *r, struct text line)
 {
-    if (!r->skip_steps || !is_step(line)) { take(r, line); return; }
-    if (line.n > sizeof r->last_step) return;
-    memcpy(r->last_step, line.p, line.n);
-    r->last_step_n = line.n;
+    if (!r->skip_steps || !is_step(line)) take(r, line);
+    else keep_step(r, line);
 }
 
 static bool read_lines(struct reading *r, int fd, const char *path, int64_t *at, struct err *err)
@@ -86,6 +94,7 @@ bool history_read(struct fold *f, const char *dir, int64_t *at, struct err *err)
             f->last = e;
             f->last.step.stage = (struct text){0};
             if (e.t > f->changed) f->changed = e.t;
+            if (f->told == RUN_QUEUED || f->told == RUN_PREPARING) f->told = RUN_TRAINING;
         }
         f->spent = spent;
     }

@@ -6,14 +6,18 @@
 
 /* ---- help: the rows that count behind it, by scope ---- */
 
-struct help_rows { const struct binding *rows[160]; int n; };
+/* A row of the table, or (key 0) the name of a scope above its rows. */
+struct help_row { const struct binding *binding; const char *scope; };
+struct help_rows { struct help_row rows[200]; int n; };
 
 static void help_scope(const struct app *a, enum keys_of of, struct help_rows *out)
 {
-    for (int i = 0; i < n_bindings; i++) {
+    int first = out->n;
+    for (int i = 0; i < n_bindings && out->n < (int)COUNT(out->rows) - 1; i++) {
         const struct binding *b = &bindings[i];
-        if (b->of == of && out->n < (int)COUNT(out->rows) && (text_contains(b->help, a->filter) || text_contains(b->name, a->filter)))
-            out->rows[out->n++] = b;
+        if (b->of != of || (!text_contains(b->help, a->filter) && !text_contains(b->name, a->filter))) continue;
+        if (out->n == first) out->rows[out->n++] = (struct help_row){NULL, scope_names[of]};
+        out->rows[out->n++] = (struct help_row){b, NULL};
     }
 }
 
@@ -31,38 +35,39 @@ static struct help_rows help_rows(const struct app *a)
 void help_size(const struct app *a, int *w, int *h)
 {
     struct help_rows rows = help_rows(a);
-    *w = 90;
+    *w = 92;
     *h = rows.n + 2;
+}
+
+static void help_row(struct grid *g, struct rect r, int y, const struct help_row *row)
+{
+    char key[32], other[32] = "", both[80];
+    if (row->scope) { grid_fit(g, r, 0, y, r.w, STYLE_ACCENT, text_of(row->scope)); return; }
+    key_text(key, row->binding->key);
+    if (row->binding->other) key_text(other, row->binding->other);
+    snprintf(both, sizeof both, "%s%s%s", key, other[0] ? ", " : "", other);
+    grid_fit(g, r, 1, y, 16, STYLE_BRIGHT, text_of(both));
+    grid_fit(g, r, 18, y, r.w - 18, STYLE_PLAIN, text_of(row->binding->help));
 }
 
 void help_popup(const struct app *a, struct grid *g, struct rect r)
 {
     struct help_rows rows = help_rows(a);
-    int top = a->pick.at, y = 0;
+    int top = a->pick.at;
     if (top > rows.n - (r.h - 1)) top = rows.n - (r.h - 1);
     if (top < 0) top = 0;
-    enum keys_of last = KEYS_SCOPES;
-    for (int i = top; i < rows.n && y < r.h - 1; i++, y++) {
-        const struct binding *b = rows.rows[i];
-        char key[32], other[32] = "", both[80];
-        key_text(key, b->key);
-        if (b->other) key_text(other, b->other);
-        snprintf(both, sizeof both, "%s%s%s", key, other[0] ? ", " : "", other);
-        if (b->of != last && r.w > 60) grid_right(g, r, r.w, y, STYLE_DIM, text_of(scope_names[b->of]));
-        last = b->of;
-        grid_fit(g, r, 0, y, 16, STYLE_BRIGHT, text_of(both));
-        grid_fit(g, r, 17, y, r.w - 17 - (r.w > 60 ? 22 : 0), STYLE_PLAIN, text_of(b->help));
-    }
+    for (int i = top; i < rows.n && i - top < r.h - 1; i++) help_row(g, r, i - top, &rows.rows[i]);
     if (rows.n == 0) grid_text(g, r, 0, 0, STYLE_PLAIN, TEXT("no key here says that"));
     char note[160];
-    snprintf(note, sizeof note, "%s%s   / filter   j k scroll   : types an action's name", a->filter[0] ? "filter: " : "", a->filter);
+    snprintf(note, sizeof note, "%s%s%s/ filter   j k scroll   : types an action's name", a->filter[0] ? "filter: " : "", a->filter, a->filter[0] ? "   " : "");
     grid_fit(g, r, 0, r.h - 1, r.w, STYLE_DIM, text_of(note));
 }
 
 void help_move(struct app *a, int by)
 {
     if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? a->h - 6 : 6 - a->h;
-    list_move(&a->pick, by, help_rows(a).n);
+    int most = help_rows(a).n - (a->h - 6);
+    list_move(&a->pick, by, most > 0 ? most + 1 : 1);
 }
 
 /* ---- leaving ---- */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANE_TITLE, PANE_CHART, PANE_SPARK, PANE_NUMBERS, PANE_PROGRESS, PANE_MEMORY, PANE_DEVICE, PANE_QUIZ, PANE_LOG, PANE_FORMULA };
+enum { PANE_TITLE, PANE_CHART, PANE_SPARK, PANE_NUMBERS, PANE_PROGRESS, PANE_MEMORY, PANE_DEVICE, PANE_QUIZ, PANE_LOG, PANE_STATE, PANE_FORMULA };
 static const int weights[] = {0, 90, 98};
 static const char *const smooth_names[] = {"off", "weak", "strong"};
 static const struct { const char *name; size_t series; } metrics[METRICS] = {
@@ -21,6 +21,9 @@ static const struct series *charted(const struct app *a)
 
 /* ---- layout ---- */
 
+static bool runs_well(const struct fold *f) { return fold_lives(f) && f->state != RUN_PAUSED; }
+
+
 /* The numbers keep two rows on a narrow screen, memory and device one each; log and chart share the rest. */
 int live_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
 {
@@ -30,6 +33,7 @@ int live_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
         n = pane_rows(out, n, PANE_FORMULA, &bottom, 5);
         r.h -= 5;
     }
+    n = pane_rows(out, n, PANE_STATE, &r, !runs_well(&a->live.fold) && r.h > 4 ? 1 : 0);
     bool fits = r.h >= CHART_LEAST_ROWS && r.w >= CHART_LEAST_COLUMNS;
     if (a->live.zoom && fits) return pane_rows(out, n, PANE_CHART, &r, r.h);
     int rows = r.w < 76 ? 2 : 1, quiz = a->live.fold.n_quizzes > 0 || a->live.fold.best_step >= 0, log = 2;
@@ -148,11 +152,11 @@ static void numbers(const struct app *a, struct grid *g, struct rect r)
 static void progress(const struct app *a, struct grid *g, struct rect r)
 {
     const struct fold *f = &a->live.fold;
-    char left[24], all[24];
+    char left[24], all[24], text[160];
     if (f->stage < 0) { grid_text(g, r, 1, 0, STYLE_DIM, TEXT("stage -")); return; }
     const struct fold_stage *s = &f->stages[f->stage];
     double share = s->steps > 0 ? (double)(f->step - s->from) / (double)s->steps : 0;
-    int bar = r.w >= 70 ? 20 : 8, x = 1 + grid_text(g, r, 1, 0, STYLE_DIM, TEXT("stage "));
+    int bar = r.w >= 100 ? 20 : r.w >= 70 ? 10 : 8, x = 1 + grid_text(g, r, 1, 0, STYLE_DIM, TEXT("stage "));
     for (int i = 0; i < bar; i++) grid_sign(g, r, x + i, 0, STYLE_DIM, SIGN_EMPTY);
     grid_bar(g, r, x, 0, bar, share, STYLE_ACCENT, SIGN_FULL);
     x += bar + 1;
@@ -163,8 +167,9 @@ static void progress(const struct app *a, struct grid *g, struct rect r)
     }
     double seconds = fold_left(f);
     if (fold_lives(f) && isfinite(seconds))
-        grid_printf(g, r, x, 0, STYLE_PLAIN, r.w >= 70 ? "whole run %s left of %s" : "%s left of %s", text_seconds(left, seconds), text_seconds(all, f->spent + seconds));
-    else grid_printf(g, r, x, 0, STYLE_PLAIN, "step %lld of %lld, %s", (long long)f->step, (long long)f->steps, text_seconds(left, f->spent));
+        snprintf(text, sizeof text, "%s%s left of %s", r.w >= 70 ? "whole run " : "", text_seconds(left, seconds), text_seconds(all, f->spent + seconds));
+    else snprintf(text, sizeof text, "step %lld of %lld, %s", (long long)f->step, (long long)f->steps, text_seconds(left, f->spent));
+    if (x + text_columns(text_of(text)) < r.w) grid_text(g, r, x, 0, STYLE_PLAIN, text_of(text));
 }
 
 /* Memory by owner: what the plan promised for the stage, and the peak that was measured. */
@@ -257,11 +262,24 @@ static void formula(struct grid *g, struct rect r)
     grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, STYLE_PLAIN, TEXT(text));
 }
 
+/* How a run that is not at work stands, and what to press. */
+static void state(const struct app *a, struct grid *g, struct rect r)
+{
+    static const char *const presses[RUN_STATES] = {
+        [RUN_PAUSED] = "p goes on, S saves and ends it", [RUN_STOPPED] = "r resumes it, c chats with it", [RUN_DONE] = "c chats with it",
+        [RUN_FAILED] = "r resumes it from its newest checkpoint", [RUN_LOST] = "its engine is gone: r resumes it from its newest checkpoint"};
+    const struct fold *f = &a->live.fold;
+    char text[800], saved[96] = "";
+    if (f->saved_step >= 0 && f->state != RUN_PAUSED) snprintf(saved, sizeof saved, " Newest checkpoint: %s.", f->saved);
+    snprintf(text, sizeof text, "%s: %s.%s%s%s", run_state_name(f->state), presses[f->state] ? presses[f->state] : "", saved, f->why[0] ? " " : "", f->why);
+    grid_fit(g, r, 1, 0, r.w - 2, state_style(f->state), text_of(text));
+}
+
 void live_draw(const struct app *a, struct grid *g, const struct pane *p)
 {
     static void (*const draws[])(const struct app *, struct grid *, struct rect) = {
         [PANE_TITLE] = title, [PANE_CHART] = chart, [PANE_SPARK] = spark, [PANE_NUMBERS] = numbers, [PANE_PROGRESS] = progress,
-        [PANE_MEMORY] = memory, [PANE_DEVICE] = device, [PANE_QUIZ] = quiz, [PANE_LOG] = log_lines};
+        [PANE_MEMORY] = memory, [PANE_DEVICE] = device, [PANE_QUIZ] = quiz, [PANE_LOG] = log_lines, [PANE_STATE] = state};
     if (p->id == PANE_FORMULA) formula(g, p->r);
     else draws[p->id](a, g, p->r);
 }

@@ -91,7 +91,7 @@ int models_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST
     return pane_rows(out, n, PANE_ABOUT, &r, r.h);
 }
 
-static int name_columns(struct rect r) { return r.w < 70 ? r.w - 24 : r.w < 100 ? 26 : 36; }
+static int name_columns(struct rect r) { return r.w < 70 ? r.w - 24 : r.w < 100 ? 22 : 36; }
 
 static void head(const struct app *a, struct grid *g, struct rect r)
 {
@@ -105,7 +105,7 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
     grid_text(g, r, 3, 1, STYLE_DIM, TEXT("name"));
     grid_text(g, r, name + 3, 1, STYLE_DIM, TEXT("family  params"));
-    if (r.w >= 70) grid_text(g, r, name + 20, 1, STYLE_DIM, TEXT("dtype   context  full here?   LoRA here?"));
+    if (r.w >= 70) grid_text(g, r, name + 19, 1, STYLE_DIM, TEXT("dtype  context  full here?  LoRA here?"));
 }
 
 static char *parameters_text(char out[16], int64_t n)
@@ -126,8 +126,8 @@ static void row(struct grid *g, struct rect r, int y, const struct model_entry *
 {
     char text[64], number[32];
     int name = name_columns(r);
-    int n = grid_fit(g, r, 3, y, name - (m->shipped ? 10 : 0) - 1, STYLE_BRIGHT, text_of(m->name));
-    if (m->shipped) grid_text(g, r, 4 + n, y, STYLE_DIM, TEXT("(shipped)"));
+    int n = grid_fit(g, r, 3, y, name - 1, STYLE_BRIGHT, text_of(m->name));
+    if (m->shipped && n + 10 < name) grid_text(g, r, 4 + n, y, STYLE_DIM, TEXT("(shipped)"));
     grid_fit(g, r, name + 3, y, 7, STYLE_PLAIN, text_of(m->family ? m->family : "-"));
     if (m->unusable) {
         char why[512];
@@ -137,10 +137,10 @@ static void row(struct grid *g, struct rect r, int y, const struct model_entry *
     }
     grid_right(g, r, name + 17, y, STYLE_PLAIN, text_of(parameters_text(text, m->parameters)));
     if (r.w < 70) return;
-    grid_fit(g, r, name + 20, y, 6, STYLE_PLAIN, text_of(m->dtype ? m->dtype : "-"));
-    grid_right(g, r, name + 35, y, STYLE_PLAIN, text_of(m->context >= 0 ? text_count(number, m->context) : "-"));
-    fit_draw(g, r, name + 37, y, m->full);
-    fit_draw(g, r, name + 50, y, m->lora);
+    grid_fit(g, r, name + 19, y, 5, STYLE_PLAIN, text_of(m->dtype ? m->dtype : "-"));
+    grid_right(g, r, name + 33, y, STYLE_PLAIN, text_of(m->context >= 0 ? text_count(number, m->context) : "-"));
+    fit_draw(g, r, name + 35, y, m->full);
+    fit_draw(g, r, name + 47, y, m->lora);
 }
 
 static void list(const struct app *a, struct grid *g, struct rect r)

@@ -14,7 +14,7 @@ int profile_layout(const struct app *a, struct rect r, struct pane out[PANES_MOS
     int n = 0;
     if (r.w >= 76) {
         struct rect left = r;
-        int plan = r.w >= 140 ? 56 : r.w >= 110 ? 46 : r.w >= 90 ? 34 : 28;
+        int plan = r.w >= 140 ? 56 : r.w >= 110 ? 46 : r.w >= 90 ? 36 : 31;
         n = pane_columns(out, n, PANE_FORM, &left, r.w - plan - 2);
         n = pane_columns(out, n, PANE_LINE, &left, 1);
         n = pane_columns(out, n, PANE_PLAN, &left, left.w);
@@ -52,7 +52,7 @@ static void form_line(struct grid *g, struct rect r, int y, const struct form_ro
     if (!row->field) {
         grid_sign(g, r, x, y, STYLE_DIM, row->open ? SIGN_OPEN : SIGN_SHUT);
         x += 2 + grid_fit(g, r, x + 2, y, 18, STYLE_BRIGHT, text_of(row->label)) + 2;
-        if (row->depth > 0 && x < 20) x = 20;
+        if (x < 20) x = 20;
         grid_fit(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
     } else {
         grid_fit(g, r, x + 2, y, value - x - 3, row->said ? STYLE_PLAIN : STYLE_DIM, text_of(row->label));
