@@ -1,5 +1,6 @@
 /* t_template.c - chat templates against transformers, segments, and what is refused. */
 #include "tests/test.h"
+#include "engine/format/gguf.h"
 #include "engine/format/json.h"
 #include "engine/format/template.h"
 
@@ -74,23 +75,55 @@ static const char *outcome(const struct template *t, const struct json *rows, bo
     return arena_printf(arena, "%016llx", (unsigned long long)hash64(text.p, text.n, 0));
 }
 
+/* How many of a template's recorded texts come out otherwise. */
+static int wrong_texts(const struct template *t, const char *name, const struct json *want, int *cases)
+{
+    const struct json *chats = json_get(golden, "chats");
+    char said[1024];
+    int wrong = 0;
+    for (int k = 0; k < chats->n; k++)
+        for (int ask = 0; ask < 2; ask++, ++*cases) {
+            if (text_is(want->items[k].items[ask].text, outcome(t, &chats->items[k], ask, &a, said))) continue;
+            if (++wrong <= 3) print_message("template %s, chat %d, ask %d:\n%s\n", name, k, ask, said);
+        }
+    return wrong;
+}
+
 static void writes_what_transformers_writes(void **state)
 {
     (void)state;
-    const struct json *texts = json_get(golden, "texts"), *chats = json_get(golden, "chats");
+    const struct json *texts = json_get(golden, "texts");
     int cases = 0, wrong = 0;
-    char said[1024];
-    for (int i = 0; i < texts->n; i++) {
-        struct template *t = golden_template(texts->keys[i]);
-        for (int k = 0; k < chats->n; k++)
-            for (int ask = 0; ask < 2; ask++, cases++) {
-                struct text want = texts->items[i].items[k].items[ask].text;
-                if (text_is(want, outcome(t, &chats->items[k], ask, &a, said))) continue;
-                wrong++;
-                if (wrong <= 10) print_message("template %s, chat %d, ask %d:\n%s\n", texts->keys[i].p, k, ask, said);
-            }
-    }
+    for (int i = 0; i < texts->n; i++)
+        wrong += wrong_texts(golden_template(texts->keys[i]), texts->keys[i].p, &texts->items[i], &cases);
     assert_true(cases >= 800);
+    assert_int_equal(wrong, 0);
+}
+
+static void writes_what_transformers_writes_with_real_models(void **state)
+{
+    (void)state;
+    const struct json *texts = json_get(golden, "material");
+    const char *folder = getenv("HONE_MATERIAL");
+    int cases = 0, wrong = 0;
+    assert_int_equal(texts->n, 3);
+    for (int i = 0; i < texts->n; i++) {
+        struct gguf g;
+        struct err err = {{0}};
+        struct text source = {0};
+        struct template *t;
+        char *path = folder ? path_join(&a, folder, texts->keys[i].p) : NULL;
+        if (!path || !path_exists(path)) {
+            print_message("skipped: HONE_MATERIAL/%s is not there\n", texts->keys[i].p);
+            skip();
+        }
+        bool ok = gguf_open(&g, path, &a, &err) && gguf_text(&g, &source, "tokenizer.chat_template", &err) &&
+                  template_open(&t, "auto", DIR, source, &a, &err);
+        if (!ok) wrong_with("%s", err.text);
+        wrong += wrong_texts(t, texts->keys[i].p, &texts->items[i], &cases);
+        gguf_close(&g);
+    }
+    assert_true(cases >= 100);
     assert_int_equal(wrong, 0);
 }
 
@@ -274,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_what_transformers_writes),
+        cmocka_unit_test(writes_what_transformers_writes_with_real_models),
         cmocka_unit_test(answers_are_the_assistants_words_and_their_end),
         cmocka_unit_test(words_keep_their_message_through_strings),
         cmocka_unit_test(a_question_that_repeats_the_answer_is_not_learnt),

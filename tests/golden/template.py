@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Records tests/golden/template.json: what transformers' apply_chat_template writes.
 
-    python3 -m venv V && V/bin/pip install transformers==5.24.0 jinja2 xxhash tokenizers
-    V/bin/python tests/golden/template.py                      # records
+    python3 -m venv V && V/bin/pip install transformers==5.24.0 jinja2 xxhash tokenizers gguf
+    HONE_MATERIAL=DIR V/bin/python tests/golden/template.py    # records; DIR has the GGUF files of make test-real
     V/bin/python tests/golden/template.py show NAME CHAT ASK   # prints one text, for a look at a difference
 
 Templates: those of assets/templates, and public chat formats written here in our own words with the
 constructs that the models' own templates use. For each (template, chat, with and without the generation
-prompt) the file keeps the XXH3-64 of the text, or "refused" where the template raises an exception.
+prompt) the file keeps the XXH3-64 of the text, or "refused" where the template raises an exception. Of the
+templates in the GGUF files of DIR only the hashes are kept.
 """
 import json, os, sys
 import jinja2, xxhash
@@ -262,17 +263,28 @@ def outcome(render, source, chat, ask):
         return "refused"
 
 
+def material():
+    """The chat templates that real models bring, by the name of their GGUF file."""
+    from gguf import GGUFReader
+    for name in ["SmolLM2-135M-Instruct.Q4_1.gguf", "ggml-vocab-phi-3.gguf", "ggml-vocab-qwen2.gguf"]:
+        field = GGUFReader(os.path.join(os.environ["HONE_MATERIAL"], name)).fields["tokenizer.chat_template"]
+        yield name, bytes(field.parts[field.data[0]]).decode("utf-8")
+
+
 def main():
     render = renderer()
     all_sources = sources()
     if len(sys.argv) == 5:
         print(render(all_sources[sys.argv[2]], CHATS[int(sys.argv[3])], sys.argv[4] == "1"), end="")
         return
+    def texts(source):
+        return [[outcome(render, source, chat, ask) for ask in (False, True)] for chat in CHATS]
+
     out = {"bos": BOS, "eos": EOS,
            "chats": [[list(m) for m in chat] for chat in CHATS],
            "formats": FORMATS,
-           "texts": {name: [[outcome(render, source, chat, ask) for ask in (False, True)] for chat in CHATS]
-                     for name, source in all_sources.items()}}
+           "texts": {name: texts(source) for name, source in all_sources.items()},
+           "material": {name: texts(source) for name, source in material()}}
     with open(os.path.join(HERE, "template.json"), "w", encoding="utf-8") as f:
         json.dump(out, f, ensure_ascii=False, indent=1)
         f.write("\n")
