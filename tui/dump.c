@@ -37,7 +37,10 @@ static void list_runs(struct dump *d)
     struct err err;
     if (path_is_dir(d->places.runs) && !run_list(&list, &n, &d->places, d->a, &err)) n = 0;
     for (int i = 0; i < n; i++)
-        if (d->held && list[i].state == RUN_LOST) list[i].state = RUN_TRAINING;
+        if (d->held && list[i].state == RUN_LOST) {
+            list[i].state = RUN_TRAINING;
+            list[i].why[0] = 0;
+        }
     app_runs(d->app, list, n, NULL);
 }
 

@@ -80,7 +80,7 @@ static void random_bytes_end_and_never_become_control_characters(void **state)
         size_t n = rand_at(1, round) % sizeof bytes, at = 0;
         for (size_t i = 0; i < n; i++) {
             uint64_t r = rand_at(2 + round, i);
-            bytes[i] = (char)(r & 1 ? "\33[O;0123456789~ABCMPu<?nR]\\\7"[r / 2 % 29] : r / 2 % 256);
+            bytes[i] = r & 1 ? "\33[O;0123456789~ABCMPu<?nR]\\\7"[r / 2 % 29] : (char)(r / 2 % 256);
         }
         while (at < n) {
             size_t took = input_feed(&in, bytes + at, n - at);
