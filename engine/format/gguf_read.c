@@ -218,7 +218,7 @@ static bool place_tensors(struct front *f, int64_t alignment)
 static bool parse_front(struct front *f)
 {
     struct gguf *g = f->g;
-    uint64_t n_tensors, n_entries;
+    uint64_t n_tensors = 0, n_entries = 0;
     int64_t alignment = 32;
     if (!take_head(f, &n_tensors, &n_entries)) return false;
     g->n_entries = (int)n_entries;

@@ -309,6 +309,11 @@ static void lying_counts_are_refused_before_they_are_believed(void **state)
     refused_bytes(b, "at most 16777216");
     b = gguf_head(3, 0, 1), key(&b, "k", GGUF_ARRAY), u32(&b, GGUF_TEXT), u64(&b, 1 << 24);
     refused_bytes(b, "cut short");
+    b = gguf_head(3, 0, 1), key(&b, "k", GGUF_ARRAY), u32(&b, GGUF_U32), u64(&b, 1 << 20);
+    refused_bytes(b, "cut short");
+    b = gguf_head(3, 0, 1), key(&b, "k", GGUF_U64);
+    put_file(at("h.gguf"), b.p, b.n);
+    refused(at("h.gguf"), "cut short");
     b = gguf_head(3, 0, 2), key(&b, "k\x1b[2J", GGUF_U8), buf_put(&b, "\1", 1), key(&b, "k\x1b[2J", GGUF_U8), buf_put(&b, "\1", 1);
     refused_bytes(b, "twice");
     assert_null(strchr(error.text, 0x1b));
@@ -319,6 +324,14 @@ static void lying_counts_are_refused_before_they_are_believed(void **state)
     refused_bytes(gguf_head(3, 0, 0), "no vocabulary");
     b = gguf_head(3, 0, 1), key(&b, "split.count", GGUF_U16), buf_put(&b, "\3\0", 2);
     refused_bytes(b, "one of 3 parts");
+}
+
+static void only_gguf_is_opened_as_gguf(void **state)
+{
+    (void)state;
+    struct gguf g;
+    assert_false(gguf_open(&g, "tests/golden/quants.bin", &arena, &error));
+    assert_non_null(strstr(error.text, "does not begin with GGUF"));
 }
 
 static struct buf with_tensor(uint32_t rank, const uint64_t *dims, uint32_t type, uint64_t offset)
@@ -350,6 +363,10 @@ static void lying_tensors_are_refused(void **state)
     refused_bytes(with_tensor(2, small, 0, 7), "no multiple of 32");
     refused_bytes(with_tensor(2, small, 0, UINT64_MAX - 31), "begins at byte");
     refused_bytes(with_tensor(2, small, 0, 320), "cut short");
+    struct buf b = with_tensor(1, small, 0, 0);
+    char *name = memmem(b.p, b.n, "\1\0\0\0\0\0\0\0t", 9);
+    name[8] = 0;
+    refused_bytes(b, "a tensor's name has 1 bytes; 1 to 512 without NUL");
     refused_bytes(with_tensor(1, small, 0, 0), "no tensor token_embd.weight");
 }
 
@@ -734,6 +751,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_gguf_is_refused),
         cmocka_unit_test(flipped_bytes_are_refused_or_harmless),
         cmocka_unit_test(lying_counts_are_refused_before_they_are_believed),
+        cmocka_unit_test(only_gguf_is_opened_as_gguf),
         cmocka_unit_test(lying_tensors_are_refused),
         cmocka_unit_test(other_files_are_named),
         cmocka_unit_test(what_the_family_is_not_is_refused_by_name),

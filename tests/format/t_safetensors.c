@@ -105,6 +105,7 @@ static const struct row matrix[] = {
     {"metadata a number", "{\"__metadata__\":{\"k\":1}}", 0, "found '1'"},
     {"metadata nested", "{\"__metadata__\":{\"k\":{}}}", 0, "found '{'"},
     {"metadata a list", "{\"__metadata__\":[]}", 0, "found '['"},
+    {"metadata with NUL", "{\"__metadata__\":{\"k\":\"a\\u0000b\"}}", 0, "a NUL in __metadata__"},
     {"metadata nul", "{\"__metadata__\":nul}", 0, "found 'n'"},
     {"extra field", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", 4, "unknown field \"x\""},
     {"field twice", "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "has dtype twice"},
@@ -221,6 +222,29 @@ static void long_names_and_many_tensors_have_limits(void **state)
     put_safetensors(at("l.safetensors"), b.p, b.n, -1, 0);
     assert_false(opens(at("l.safetensors")));
     assert_non_null(strstr(error.text, "more than 262144 tensors"));
+}
+
+static void maps_without_end_are_refused(void **state)
+{
+    (void)state;
+    struct buf b = buf_make(&arena);
+    buf_printf(&b, "{\"__metadata__\":{");
+    for (int i = 0; i < 65537; i++) buf_printf(&b, "%s\"%d\":\"\"", i ? "," : "", i);
+    buf_printf(&b, "}}");
+    put_safetensors(at("l.safetensors"), b.p, b.n, -1, 0);
+    assert_false(opens(at("l.safetensors")));
+    assert_non_null(strstr(error.text, "over 65536 entries"));
+    assert_int_equal(mkdir(at("endless"), 0700), 0);
+    for (int shards = 0; shards < 2; shards++) {
+        b.n = 0;
+        buf_printf(&b, "{\"weight_map\":{");
+        for (int i = 0; i < (shards ? 4097 : 1000001); i++)
+            buf_printf(&b, "%s\"%d\":\"%d.safetensors\"", i ? "," : "", i, shards ? i : 0);
+        buf_printf(&b, "}}");
+        put_file(at("endless/model.safetensors.index.json"), b.p, b.n);
+        assert_false(opens(at("endless")));
+        assert_non_null(strstr(error.text, shards ? "over 4096 files" : "names 1000001 tensors; at most 1000000"));
+    }
 }
 
 static void only_regular_files_and_safetensors_are_opened(void **state)
@@ -471,6 +495,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_header_is_refused),
         cmocka_unit_test(flipped_bytes_never_crash),
         cmocka_unit_test(long_names_and_many_tensors_have_limits),
+        cmocka_unit_test(maps_without_end_are_refused),
         cmocka_unit_test(only_regular_files_and_safetensors_are_opened),
         cmocka_unit_test(shards_and_index_must_agree_both_ways),
         cmocka_unit_test(a_tensor_in_two_shards_is_refused),
