@@ -248,7 +248,7 @@ static void update(struct side *s, const struct shape_row *r) {
     *block = (struct block){.lr = 0.01F, .beta1 = 0.9F, .beta2 = 0.95F, .eps = 1e-8F, .correction1 = 0.19F,
                             .correction2 = 0.0975F, .max_norm = r->f, .inv_trained = 0.5F, .norm_limit = (double)r->g,
                             .loss = 3};
-    static const int sizes[6] = {1, 17, 40000, 64, 5000, 33};
+    static const int sizes[6] = {1, 17, 90000, 64, 5000, 33};
     struct slot slots[6];
     for (int i = 0; i < r->a; i++) {
         struct mat m[4];
@@ -261,6 +261,7 @@ static void update(struct side *s, const struct shape_row *r) {
     s->k->clip(s->d, block);
     s->k->adamw(s->d, slots, r->a, block);
     side_push(s, (float)block->sumsq);
+    side_push(s, (float)(block->sumsq - (double)(float)block->sumsq)); /* its last bits too */
     side_push(s, block->clip);
     side_push(s, (float)block->skipped);
     for (int i = 0; i < r->a; i++) {
