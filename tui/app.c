@@ -48,6 +48,7 @@ void app_notice(struct app *a, enum style s, const char *fmt, ...)
     vsnprintf(a->notice, sizeof a->notice, fmt, ap);
     va_end(ap);
     a->notice_style = s;
+    a->notice_at = a->now;
     a->dirty = true;
 }
 
@@ -298,6 +299,10 @@ void app_input(struct app *a, const struct input_event *e)
 void app_tick(struct app *a, double now)
 {
     a->now = now;
+    if (a->notice[0] && a->notice_style != STYLE_BAD && a->notice_style != STYLE_WARN && now - a->notice_at > 6) {
+        a->notice[0] = 0;
+        a->dirty = true;
+    }
     if (a->profile.plan_state == PLAN_WAITING && now - a->profile.changed > 0.4) {
         a->profile.plan_state = PLAN_MEASURING;
         a->dirty = true;

@@ -135,7 +135,7 @@ struct app {
     struct preset *presets; int n_presets; struct arena presets_arena;
     enum confirm_kind confirm; char confirm_text[4096];
     struct prompt prompt;
-    char notice[2048]; enum style notice_style;
+    char notice[2048]; enum style notice_style; double notice_at; /* good news goes by itself, bad news by the next key */
     char device[64];                       /* "CPU 2 cores" */
     struct models_show models;
     struct profile_show profile;

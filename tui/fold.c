@@ -153,6 +153,7 @@ static void on_quiz(struct fold *f, const struct event *e)
         snprintf(q->file, sizeof q->file, "%s", file);
     }
     q->last = e->quiz.score;
+    q->times++;
     q->right = e->quiz.right;
     q->of = e->quiz.of;
     line(f, e->t, STYLE_PLAIN, "quiz %s: %lld of %lld right (%.1f %%)", file, (long long)q->right, (long long)q->of, 100 * q->last);

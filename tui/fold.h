@@ -18,7 +18,7 @@ struct fold_stage {
     int64_t from, steps, buckets, trained;   /* steps before it; its steps; parameters that train */
     bool begun;
 };
-struct fold_quiz { char file[64]; double first, last; int64_t right, of; };
+struct fold_quiz { char file[64]; double first, last; int64_t right, of; int times; };
 struct fold_line { double t; enum style style; char text[400]; };
 
 struct fold {

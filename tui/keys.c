@@ -140,19 +140,22 @@ int keys_now(const struct app *a, enum keys_of out[4])
     return n;
 }
 
-bool keys_press(struct app *a, int32_t key)
+const struct binding *keys_find(const struct app *a, int32_t key)
 {
     enum keys_of now[4];
     int n = keys_now(a, now);
-    bool text = app_types(a) && key >= 32 && key < K_UP; /* a letter is never a command while a field has the keyboard */
-    for (int s = 0; s < n && !text; s++)
-        for (int i = 0; i < n_bindings; i++) {
-            const struct binding *b = &bindings[i];
-            if (b->of != now[s] || (b->key != key && (b->other == 0 || b->other != key))) continue;
-            b->act(a);
-            return true;
-        }
-    return false;
+    if (app_types(a) && key >= 32 && key < K_UP) return NULL; /* a letter is never a command while a field has the keyboard */
+    for (int s = 0; s < n; s++)
+        for (int i = 0; i < n_bindings; i++)
+            if (bindings[i].of == now[s] && (bindings[i].key == key || (bindings[i].other && bindings[i].other == key))) return &bindings[i];
+    return NULL;
+}
+
+bool keys_press(struct app *a, int32_t key)
+{
+    const struct binding *b = keys_find(a, key);
+    if (b) b->act(a);
+    return b != NULL;
 }
 
 int keys_named(const struct app *a, const char *prefix, const struct binding **out, int most)

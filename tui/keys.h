@@ -20,6 +20,7 @@ extern const char *const scope_names[KEYS_SCOPES]; /* "everywhere", "on the mode
 
 /* Whose keys count now, the narrowest first; returns how many. */
 int keys_now(const struct app *a, enum keys_of out[4]);
+const struct binding *keys_find(const struct app *a, int32_t key); /* the row that a key would run now, or NULL */
 bool keys_press(struct app *a, int32_t key);           /* false: no row has it */
 /* Rows that `:` offers for a word typed so far: those of the screen and of everywhere. */
 int keys_named(const struct app *a, const char *prefix, const struct binding **out, int most);

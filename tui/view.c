@@ -129,9 +129,9 @@ static void footer(const struct app *a, struct grid *g, struct rect r)
             const struct binding *b = &bindings[i];
             if (b->of != now[s] || !b->brief[0]) continue;
             char key[32];
-            bool typing = app_types(a) && b->key >= 32 && b->key < K_UP;
-            if (typing && !b->other) continue; /* a letter is text here; F1 still helps */
-            key_text(key, typing ? b->other : b->key);
+            bool first = keys_find(a, b->key) == b; /* another row may have the key here, or it is text; then the other one may still do */
+            if (!first && (!b->other || keys_find(a, b->other) != b)) continue;
+            key_text(key, first ? b->key : b->other);
             int columns = text_columns(text_of(key)) + 1 + text_columns(text_of(b->brief));
             if (x + columns > r.w - 2) return;
             x += grid_text(g, r, x, 0, STYLE_BRIGHT, text_of(key)) + 1;

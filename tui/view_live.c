@@ -33,7 +33,7 @@ int live_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
         n = pane_rows(out, n, PANE_FORMULA, &bottom, 5);
         r.h -= 5;
     }
-    n = pane_rows(out, n, PANE_STATE, &r, !runs_well(&a->live.fold) && r.h > 4 ? 1 : 0);
+    n = pane_rows(out, n, PANE_STATE, &r, runs_well(&a->live.fold) || r.h < 5 ? 0 : a->live.fold.why[0] && r.h > 12 ? 2 : 1);
     bool fits = r.h >= CHART_LEAST_ROWS && r.w >= CHART_LEAST_COLUMNS;
     if (a->live.zoom && fits) return pane_rows(out, n, PANE_CHART, &r, r.h);
     int rows = r.w < 76 ? 2 : 1, quiz = a->live.fold.n_quizzes > 0 || a->live.fold.best_step >= 0, log = 2;
@@ -225,8 +225,10 @@ static void quiz(const struct app *a, struct grid *g, struct rect r)
         if (name.n > 5 && strncmp(q->file, "quiz.", 5) == 0) { name.p += 5; name.n -= 5; }
         if (name.n > 6 && memcmp(name.p + name.n - 6, ".jsonl", 6) == 0) name.n -= 6;
         x += grid_text(g, r, x, 0, STYLE_PLAIN, name) + 1;
-        x += grid_printf(g, r, x, 0, STYLE_BRIGHT, "%.0f", 100 * q->first) + 1;
-        x += grid_sign(g, r, x, 0, STYLE_DIM, SIGN_ARROW) + 1;
+        if (q->times > 1) {
+            x += grid_printf(g, r, x, 0, STYLE_BRIGHT, "%.0f", 100 * q->first) + 1;
+            x += grid_sign(g, r, x, 0, STYLE_DIM, SIGN_ARROW) + 1;
+        }
         x += grid_printf(g, r, x, 0, q->last >= q->first - 0.03 ? STYLE_GOOD : STYLE_WARN, "%.0f %%", 100 * q->last) + 4;
     }
     if (f->best_step < 0) return;
@@ -271,8 +273,8 @@ static void state(const struct app *a, struct grid *g, struct rect r)
     const struct fold *f = &a->live.fold;
     char text[800], saved[96] = "";
     if (f->saved_step >= 0 && f->state != RUN_PAUSED) snprintf(saved, sizeof saved, " Newest checkpoint: %s.", f->saved);
-    snprintf(text, sizeof text, "%s: %s.%s%s%s", run_state_name(f->state), presses[f->state] ? presses[f->state] : "", saved, f->why[0] ? " " : "", f->why);
-    grid_fit(g, r, 1, 0, r.w - 2, state_style(f->state), text_of(text));
+    snprintf(text, sizeof text, "%s%s%s.%s%s%s", run_state_name(f->state), presses[f->state] ? ": " : "", presses[f->state] ? presses[f->state] : "", saved, f->why[0] ? " " : "", f->why);
+    grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, state_style(f->state), text_of(text));
 }
 
 void live_draw(const struct app *a, struct grid *g, const struct pane *p)

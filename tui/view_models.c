@@ -173,7 +173,7 @@ static void about(const struct app *a, struct grid *g, struct rect r)
     const char *dot = a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7";
     int y = r.h > 2 ? 1 : 0;
     char line[1024];
-    snprintf(line, sizeof line, "%s %s %s %s %s %s %s", m->name, dot, m->licence ? m->licence : "licence -", dot, m->tokenizer ? m->tokenizer : "tokenizer -", dot,
+    snprintf(line, sizeof line, "%s %s %s %s %s %s %s", m->name, dot, m->licence && m->licence[0] ? m->licence : "licence -", dot, m->tokenizer && m->tokenizer[0] ? m->tokenizer : "tokenizer -", dot,
              m->bytes >= 0 ? text_bytes(bytes, m->bytes) : "-");
     grid_fit(g, r, 0, y++, r.w, STYLE_PLAIN, text_of(line));
     if (m->unusable) { grid_wrap(g, r, y, STYLE_BAD, text_of(m->unusable)); return; }

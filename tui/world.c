@@ -67,7 +67,7 @@ static const char *about(struct world *w, const char *path)
     return arena_string(&w->arena, t.p + 1 + (t.p[1] == ' '), n - (n > 0 && t.p[1] == ' '));
 }
 
-static void presets_of(struct world *w, const char *folder, struct preset **list, int *n, int *cap)
+static void presets_of(struct world *w, const char *folder, const char *prefix, struct preset **list, int *n, int *cap)
 {
     struct err err;
     char **names;
@@ -78,7 +78,7 @@ static void presets_of(struct world *w, const char *folder, struct preset **list
         if (len < 6 || strcmp(names[i] + len - 5, ".yaml") != 0) continue;
         ROOM(&w->arena, *list, *n, *cap);
         const char *path = path_join(&w->arena, folder, names[i]);
-        struct preset p = {path, arena_string(&w->arena, names[i], len - 5), about(w, path)};
+        struct preset p = {path, arena_printf(&w->arena, "%s%.*s", prefix, (int)len - 5, names[i]), about(w, path)};
         bool first = strcmp(p.name, "demo") == 0;
         if (first && *n) memmove(*list + 1, *list, sizeof **list * (size_t)*n);
         (*list)[first ? 0 : *n] = p;
@@ -92,12 +92,12 @@ static void do_presets(struct world *w, const struct wish *x)
     int n = 0, cap = 0;
     char here[4096];
     (void)x;
-    presets_of(w, w->places->profiles, &list, &n, &cap);
-    presets_of(w, path_join(&w->arena, w->places->home, "profiles"), &list, &n, &cap);
+    presets_of(w, w->places->profiles, "", &list, &n, &cap);
+    presets_of(w, path_join(&w->arena, w->places->home, "profiles"), "~/", &list, &n, &cap);
     if (getcwd(here, sizeof here)) {
-        presets_of(w, here, &list, &n, &cap);
+        presets_of(w, here, "./", &list, &n, &cap);
         const char *under = path_join(&w->arena, here, "profiles");
-        if (strcmp(under, w->places->profiles) != 0) presets_of(w, under, &list, &n, &cap);
+        if (strcmp(under, w->places->profiles) != 0) presets_of(w, under, "./profiles/", &list, &n, &cap);
     }
     app_presets(w->app, list, n);
 }
@@ -419,6 +419,7 @@ static void launched(struct world *w, struct job *j, int code)
 {
     w->app->profile.launching = false;
     if (code) { app_notice(w->app, STYLE_BAD, "not started: %s", job_error(j, code)); return; }
+    w->app->notice[0] = 0;
     world_open_run(w, arena_string(&w->arena, buf_text(&j->said).p, j->said.n));
 }
 
