@@ -107,7 +107,9 @@ static const char *missing_weights(const char *dir, struct arena *a)
         if (length > 5 && strcmp(names[i] + length - 5, ".gguf") == 0)
             return arena_printf(a, "%s is a GGUF file: `hone import %s/%s FOLDER` makes a model of it", names[i], dir, names[i]);
     }
-    return path_exists(path_join(a, dir, "config.json")) ? NULL : "config.json is missing";
+    if (path_exists(path_join(a, dir, "config.json"))) return NULL;
+    if (path_exists(path_join(a, dir, "adapter_config.json"))) return "an adapter (PEFT), not a model: `hone chat BASE --adapter` takes it";
+    return "config.json is missing";
 }
 
 static int64_t weights_bytes(const struct model_entry *e, struct arena *a)
