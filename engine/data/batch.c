@@ -4,12 +4,16 @@
 
 struct batch batch_make(struct arena *a, int rows_most)
 {
-    return (struct batch){.rows_most = rows_most, .ids = NEW_N(a, int32_t, rows_most), .targets = NEW_N(a, int32_t, rows_most),
-                          .pos = NEW_N(a, int32_t, rows_most), .start = NEW_N(a, int32_t, rows_most + 1)};
+    return (struct batch){.rows_most = rows_most,
+                          .ids = NEW_N(a, int32_t, rows_most),
+                          .targets = NEW_N(a, int32_t, rows_most),
+                          .pos = NEW_N(a, int32_t, rows_most),
+                          .start = NEW_N(a, int32_t, rows_most + 1)};
 }
 
 /* One document's part: positions from 0, and the label of each token is the next one's id. */
-static bool add_part(struct batch *b, const struct token_cache *c, const struct part_of *p, struct err *err)
+static bool add_part(struct batch *b, const struct token_cache *c, const struct part_of *p,
+                     struct err *err)
 {
     uint32_t *ids = (uint32_t *)b->ids + b->rows;
     int32_t *targets = b->targets + b->rows, *pos = b->pos + b->rows;
@@ -47,8 +51,8 @@ int64_t stream_trained(const struct stream *s, int64_t first, int64_t n)
     return s->plan->trained[first + n] - s->plan->trained[first];
 }
 
-static void view_part(struct window_view *v, const struct stream_plan *plan, const uint32_t *tokens, int n, int document,
-                      int *cap, struct arena *a)
+static void view_part(struct window_view *v, const struct stream_plan *plan, const uint32_t *tokens,
+                      int n, int document, int *cap, struct arena *a)
 {
     for (int i = 0, end; i < n; i = end) {
         bool trained = i > 0 && tokens[i] & TRAINED;
@@ -76,18 +80,22 @@ static const char *sources_of(const struct stream_plan *plan, int64_t window, st
     return b.p;
 }
 
-bool stream_view(const struct stream *s, int64_t window, struct window_view *out, struct arena *a, struct err *err)
+bool stream_view(const struct stream *s, int64_t window, struct window_view *out, struct arena *a,
+                 struct err *err)
 {
     const struct stream_plan *plan = s->plan;
     const struct windows *w = &plan->windows;
     int cap = 0;
     BUG_IF(window < 0 || window >= s->windows);
     *out = (struct window_view){.trained = (int)stream_trained(s, window, 1)};
-    while (out->bucket + 1 < s->buckets && s->bucket_start[out->bucket + 1] <= window) out->bucket++;
+    while (out->bucket + 1 < s->buckets && s->bucket_start[out->bucket + 1] <= window)
+        out->bucket++;
     for (int64_t k = w->first[window]; k < w->first[window + 1]; k++) {
         const struct part_of *p = &w->parts[k];
         uint32_t *tokens = NEW_N(a, uint32_t, p->n);
-        if (!cache_read(plan->mix[p->source].source->cache, p->document, p->from, p->n, tokens, err)) return false;
+        if (!cache_read(plan->mix[p->source].source->cache, p->document, p->from, p->n, tokens,
+                        err))
+            return false;
         view_part(out, plan, tokens, p->n, out->documents++, &cap, a);
         out->tokens += p->n;
     }

@@ -1,7 +1,7 @@
 /* choose.c - which documents of a source a stage sees, in which order, and in which bin.
  *
- * Every choice is a function of (seed, source, pass, document): there is no state, so the same stage is the
- * same list on every machine and after every resume. */
+ * Every choice is a function of (seed, source, pass, document): there is no state, so the same
+ * stage is the same list on every machine and after every resume. */
 #include "engine/data/stream.h"
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,8 @@ void shuffle_parts(struct part_of *list, int64_t n, uint64_t seed)
 }
 
 /* The documents of one side of the hold-out, in file order. */
-static struct part_of *all_of(const struct source *source, int number, bool held, int64_t *n, const struct data_settings *s,
-                              struct arena *a)
+static struct part_of *all_of(const struct source *source, int number, bool held, int64_t *n,
+                              const struct data_settings *s, struct arena *a)
 {
     const struct token_cache *c = source->cache;
     int64_t most = 0;
@@ -43,8 +43,8 @@ static void take(struct chosen *out, struct part_of part, struct arena *a)
     out->list[out->n++] = part;
 }
 
-void choose(struct chosen *out, const struct source *source, int number, bool held, int64_t tokens, bool shuffle,
-            uint64_t seed, const struct data_settings *s, struct arena *a)
+void choose(struct chosen *out, const struct source *source, int number, bool held, int64_t tokens,
+            bool shuffle, uint64_t seed, const struct data_settings *s, struct arena *a)
 {
     struct arena scratch = arena_make(0);
     int64_t n;
@@ -56,7 +56,7 @@ void choose(struct chosen *out, const struct source *source, int number, bool he
         if (shuffle) shuffle_parts(pass, n, rand_at(seed, p));
         for (int64_t i = 0; i < n && tokens > 0; i++) {
             if (pass[i].n > tokens && pass[i].n - tokens >= tokens && out->n > 0) {
-                tokens = 0;          /* leaving it out is nearer to the share than taking it */
+                tokens = 0; /* leaving it out is nearer to the share than taking it */
                 break;
             }
             take(out, pass[i], a);
@@ -67,7 +67,11 @@ void choose(struct chosen *out, const struct source *source, int number, bool he
 }
 
 /* A document on its way into a bin. */
-struct dealt { int64_t index; int32_t category, n; uint64_t lot; };
+struct dealt {
+    int64_t index;
+    int32_t category, n;
+    uint64_t lot;
+};
 
 static int by_category_and_length(const void *x, const void *y)
 {
@@ -83,11 +87,14 @@ static int lightest(const int64_t *of_category, const int64_t *of_all, int bins)
 {
     int best = 0;
     for (int b = 1; b < bins; b++)
-        if (of_category[b] < of_category[best] || (of_category[b] == of_category[best] && of_all[b] < of_all[best])) best = b;
+        if (of_category[b] < of_category[best] ||
+            (of_category[b] == of_category[best] && of_all[b] < of_all[best]))
+            best = b;
     return best;
 }
 
-void deal(int32_t *bin, const struct chosen *list, const struct source *source, int bins, struct arena *scratch)
+void deal(int32_t *bin, const struct chosen *list, const struct source *source, int bins,
+          struct arena *scratch)
 {
     struct arena_mark m = arena_mark(scratch);
     struct dealt *order = NEW_N(scratch, struct dealt, list->n);
@@ -95,11 +102,13 @@ void deal(int32_t *bin, const struct chosen *list, const struct source *source, 
     bool one_category = source->spec.category && source->spec.category[0];
     for (int64_t i = 0; i < list->n; i++) {
         const struct document *d = &source->cache->documents[list->list[i].document];
-        order[i] = (struct dealt){i, one_category ? 0 : d->category, list->list[i].n, rand_at(d->hash, (uint64_t)i)};
+        order[i] = (struct dealt){i, one_category ? 0 : d->category, list->list[i].n,
+                                  rand_at(d->hash, (uint64_t)i)};
     }
     if (list->n) qsort(order, (size_t)list->n, sizeof *order, by_category_and_length);
     for (int64_t i = 0; i < list->n; i++) {
-        if (i > 0 && order[i].category != order[i - 1].category) memset(of_category, 0, (size_t)bins * sizeof *of_category);
+        if (i > 0 && order[i].category != order[i - 1].category)
+            memset(of_category, 0, (size_t)bins * sizeof *of_category);
         int b = lightest(of_category, of_all, bins);
         of_category[b] += order[i].n;
         of_all[b] += order[i].n;

@@ -1,7 +1,7 @@
 /* format.c - what a row of each dataset format says: a row of a table for each format.
  *
- * A reader takes the JSON object of one row and makes a conversation of it, or says what is wrong with
- * the row. Fields that a format does not know are left alone. */
+ * A reader takes the JSON object of one row and makes a conversation of it, or says what is wrong
+ * with the row. Fields that a format does not know are left alone. */
 #include "engine/data/rows.h"
 #include <limits.h>
 #include <stdio.h>
@@ -9,10 +9,21 @@
 #include <strings.h>
 
 /* The names that data sets use for the roles of a conversation. */
-static const struct { const char *name, *role; } roles[] = {
-    {"user", "user"}, {"human", "user"}, {"assistant", "assistant"}, {"gpt", "assistant"}, {"bot", "assistant"},
-    {"model", "assistant"}, {"function_call", "assistant"}, {"system", "system"}, {"developer", "system"},
-    {"tool", "tool"}, {"observation", "tool"}, {"function", "tool"},
+static const struct {
+    const char *name, *role;
+} roles[] = {
+    {"user", "user"},
+    {"human", "user"},
+    {"assistant", "assistant"},
+    {"gpt", "assistant"},
+    {"bot", "assistant"},
+    {"model", "assistant"},
+    {"function_call", "assistant"},
+    {"system", "system"},
+    {"developer", "system"},
+    {"tool", "tool"},
+    {"observation", "tool"},
+    {"function", "tool"},
 };
 
 static bool role_of(struct text *out, struct text name, const char *where, struct err *err)
@@ -22,11 +33,12 @@ static bool role_of(struct text *out, struct text name, const char *where, struc
             *out = text_of(roles[i].role);
             return true;
         }
-    return fail(err, "%s: the role \"%.*s\" is not known; user, assistant, system and tool are", where,
-                name.n > 40 ? 40 : (int)name.n, name.p);
+    return fail(err, "%s: the role \"%.*s\" is not known; user, assistant, system and tool are",
+                where, name.n > 40 ? 40 : (int)name.n, name.p);
 }
 
-static bool text_field(struct text *out, const struct json *row, const char *key, const char *where, struct err *err)
+static bool text_field(struct text *out, const struct json *row, const char *key, const char *where,
+                       struct err *err)
 {
     const struct json *v = json_get(row, key);
     if (!v || v->kind == JSON_NULL) return fail(err, "%s: \"%s\" is missing", where, key);
@@ -38,41 +50,53 @@ static void add(struct conversation *c, const char *role, struct text content)
     c->messages[c->n++] = (struct message){text_of(role), content};
 }
 
-static bool read_text(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_text(struct conversation *out, const struct json *row, const char *where,
+                      struct arena *a, struct err *err)
 {
     (void)a;
     out->kind = PROSE;
     return text_field(&out->target, row, "text", where, err);
 }
 
-static bool read_colossal(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_colossal(struct conversation *out, const struct json *row, const char *where,
+                          struct arena *a, struct err *err)
 {
     (void)a;
     out->kind = PROSE;
-    return json_get_text(&out->source, row, "source", where, err) && text_field(&out->target, row, "target", where, err);
+    return json_get_text(&out->source, row, "source", where, err) &&
+           text_field(&out->target, row, "target", where, err);
 }
 
 /* "history": [[question, answer], ...] goes before the row's own question. */
-static bool read_history(struct conversation *out, const struct json *h, const char *where, struct err *err)
+static bool read_history(struct conversation *out, const struct json *h, const char *where,
+                         struct err *err)
 {
     for (int i = 0; i < h->n; i++) {
         const struct json *turn = &h->items[i];
-        if (turn->kind != JSON_ARRAY || turn->n != 2 || turn->items[0].kind != JSON_TEXT || turn->items[1].kind != JSON_TEXT)
-            return fail(err, "%s: \"history\" must hold pairs of two texts; number %d is none", where, i + 1);
+        if (turn->kind != JSON_ARRAY || turn->n != 2 || turn->items[0].kind != JSON_TEXT ||
+            turn->items[1].kind != JSON_TEXT)
+            return fail(err, "%s: \"history\" must hold pairs of two texts; number %d is none",
+                        where, i + 1);
         add(out, "user", turn->items[0].text);
         add(out, "assistant", turn->items[1].text);
     }
     return true;
 }
 
-static bool read_alpaca(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_alpaca(struct conversation *out, const struct json *row, const char *where,
+                        struct arena *a, struct err *err)
 {
     struct text instruction = {0}, input = {0}, output = {0}, system = {0};
     const struct json *history = json_get(row, "history");
-    if (!text_field(&instruction, row, "instruction", where, err) || !json_get_text(&input, row, "input", where, err) ||
-        !text_field(&output, row, "output", where, err) || !json_get_text(&system, row, "system", where, err)) return false;
+    if (!text_field(&instruction, row, "instruction", where, err) ||
+        !json_get_text(&input, row, "input", where, err) ||
+        !text_field(&output, row, "output", where, err) ||
+        !json_get_text(&system, row, "system", where, err))
+        return false;
     int turns = history && history->kind == JSON_ARRAY ? history->n : 0;
-    if (turns > TURNS_MOST / 2) return fail(err, "%s: %d turns of history; at most %d are read", where, turns, TURNS_MOST / 2);
+    if (turns > TURNS_MOST / 2)
+        return fail(err, "%s: %d turns of history; at most %d are read", where, turns,
+                    TURNS_MOST / 2);
     out->messages = NEW_N(a, struct message, turns * 2 + 3);
     if (system.n) add(out, "system", system);
     if (turns && !read_history(out, history, where, err)) return false;
@@ -89,49 +113,60 @@ static bool read_alpaca(struct conversation *out, const struct json *row, const 
 }
 
 /* content may be a list of typed parts; only text can be learnt. */
-static bool content_of(struct text *out, const struct json *v, const char *where, struct arena *a, struct err *err)
+static bool content_of(struct text *out, const struct json *v, const char *where, struct arena *a,
+                       struct err *err)
 {
     if (v && v->kind == JSON_TEXT) {
         *out = v->text;
         return true;
     }
-    if (!v || v->kind != JSON_ARRAY) return fail(err, "%s: a message has no text as its content", where);
+    if (!v || v->kind != JSON_ARRAY)
+        return fail(err, "%s: a message has no text as its content", where);
     struct buf b = buf_make(a);
     for (int i = 0; i < v->n; i++) {
         struct text type = TEXT("text"), part = {0};
         const struct json *p = &v->items[i];
-        if (p->kind != JSON_OBJECT) return fail(err, "%s: part %d of a content is no object", where, i + 1);
+        if (p->kind != JSON_OBJECT)
+            return fail(err, "%s: part %d of a content is no object", where, i + 1);
         if (!json_get_text(&type, p, "type", where, err)) return false;
         if (!text_is(type, "text"))
-            return fail(err, "%s: a part of type \"%.*s\"; only \"text\" is read", where, type.n > 40 ? 40 : (int)type.n, type.p);
-        if (!text_field(&part, p, json_get(p, "value") ? "value" : "text", where, err)) return false;
+            return fail(err, "%s: a part of type \"%.*s\"; only \"text\" is read", where,
+                        type.n > 40 ? 40 : (int)type.n, type.p);
+        if (!text_field(&part, p, json_get(p, "value") ? "value" : "text", where, err))
+            return false;
         buf_put(&b, part.p, part.n);
     }
     *out = buf_text(&b);
     return true;
 }
 
-static bool read_turns(struct conversation *out, const struct json *list, const char *key, const char *role_key,
-                       const char *content_key, const char *where, struct arena *a, struct err *err)
+static bool read_turns(struct conversation *out, const struct json *list, const char *key,
+                       const char *role_key, const char *content_key, const char *where,
+                       struct arena *a, struct err *err)
 {
-    if (!list || list->kind != JSON_ARRAY) return fail(err, "%s: \"%s\" must be a list of messages", where, key);
-    if (list->n + out->n > TURNS_MOST) return fail(err, "%s: %d turns; at most %d are read", where, list->n, TURNS_MOST);
+    if (!list || list->kind != JSON_ARRAY)
+        return fail(err, "%s: \"%s\" must be a list of messages", where, key);
+    if (list->n + out->n > TURNS_MOST)
+        return fail(err, "%s: %d turns; at most %d are read", where, list->n, TURNS_MOST);
     struct message *all = NEW_N(a, struct message, out->n + list->n + 1);
     for (int i = 0; i < out->n; i++) all[i] = out->messages[i];
     out->messages = all;
     for (int i = 0; i < list->n; i++) {
         struct text name = {0}, role = {0}, content = {0};
         const struct json *m = &list->items[i];
-        if (m->kind != JSON_OBJECT) return fail(err, "%s: turn %d of \"%s\" is no object", where, i + 1, key);
+        if (m->kind != JSON_OBJECT)
+            return fail(err, "%s: turn %d of \"%s\" is no object", where, i + 1, key);
         if (!text_field(&name, m, role_key, where, err) || !role_of(&role, name, where, err) ||
-            !content_of(&content, json_get(m, content_key), where, a, err)) return false;
+            !content_of(&content, json_get(m, content_key), where, a, err))
+            return false;
         out->messages[out->n++] = (struct message){role, content};
     }
     return true;
 }
 
 /* A "system" beside the turns stands before them. */
-static bool read_system(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_system(struct conversation *out, const struct json *row, const char *where,
+                        struct arena *a, struct err *err)
 {
     struct text system = {0};
     if (!json_get_text(&system, row, "system", where, err)) return false;
@@ -140,21 +175,27 @@ static bool read_system(struct conversation *out, const struct json *row, const 
     return true;
 }
 
-static bool read_sharegpt(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_sharegpt(struct conversation *out, const struct json *row, const char *where,
+                          struct arena *a, struct err *err)
 {
     return read_system(out, row, where, a, err) &&
-           read_turns(out, json_get(row, "conversations"), "conversations", "from", "value", where, a, err);
+           read_turns(out, json_get(row, "conversations"), "conversations", "from", "value", where,
+                      a, err);
 }
 
-static bool read_messages(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_messages(struct conversation *out, const struct json *row, const char *where,
+                          struct arena *a, struct err *err)
 {
     return read_turns(out, json_get(row, "messages"), "messages", "role", "content", where, a, err);
 }
 
 /* Two texts, or two lists of messages. */
-static bool read_prompt(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_prompt(struct conversation *out, const struct json *row, const char *where,
+                        struct arena *a, struct err *err)
 {
-    static const struct { const char *key, *role; } parts[] = {{"prompt", "user"}, {"completion", "assistant"}};
+    static const struct {
+        const char *key, *role;
+    } parts[] = {{"prompt", "user"}, {"completion", "assistant"}};
     out->messages = NEW_N(a, struct message, 2);
     for (int i = 0; i < 2; i++) {
         const struct json *v = json_get(row, parts[i].key);
@@ -172,22 +213,28 @@ static bool read_prompt(struct conversation *out, const struct json *row, const 
     return true;
 }
 
-static bool read_label(bool *trained, const struct json *label, int32_t id, int i, const char *where, struct err *err)
+static bool read_label(bool *trained, const struct json *label, int32_t id, int i,
+                       const char *where, struct err *err)
 {
     if (label->kind != JSON_INT) return fail(err, "%s: \"labels\"[%d] is no integer", where, i);
     if (label->integer != -100 && label->integer != id)
-        return fail(err, "%s: \"labels\"[%d] is %lld where \"input_ids\" has %d; it may be that or -100 (not trained)",
+        return fail(err,
+                    "%s: \"labels\"[%d] is %lld where \"input_ids\" has %d; it may be that or -100 "
+                    "(not trained)",
                     where, i, (long long)label->integer, id);
     *trained = label->integer != -100;
     return true;
 }
 
-static bool read_tokens(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err)
+static bool read_tokens(struct conversation *out, const struct json *row, const char *where,
+                        struct arena *a, struct err *err)
 {
     const struct json *ids = json_get(row, "input_ids"), *labels = json_get(row, "labels");
-    if (!ids || ids->kind != JSON_ARRAY) return fail(err, "%s: \"input_ids\" must be a list of integers", where);
+    if (!ids || ids->kind != JSON_ARRAY)
+        return fail(err, "%s: \"input_ids\" must be a list of integers", where);
     if (labels && (labels->kind != JSON_ARRAY || labels->n != ids->n))
-        return fail(err, "%s: \"labels\" must be a list as long as \"input_ids\" (%d)", where, ids->n);
+        return fail(err, "%s: \"labels\" must be a list as long as \"input_ids\" (%d)", where,
+                    ids->n);
     out->kind = TOKENS;
     out->ids = NEW_N(a, int32_t, ids->n);
     out->trained = NEW_N(a, bool, ids->n);
@@ -197,7 +244,8 @@ static bool read_tokens(struct conversation *out, const struct json *row, const 
             return fail(err, "%s: \"input_ids\"[%d] is no token id", where, i);
         out->ids[i] = (int32_t)v->integer;
         out->trained[i] = true;
-        if (labels && !read_label(&out->trained[i], &labels->items[i], out->ids[i], i, where, err)) return false;
+        if (labels && !read_label(&out->trained[i], &labels->items[i], out->ids[i], i, where, err))
+            return false;
     }
     out->n_ids = ids->n;
     return true;
@@ -240,13 +288,16 @@ static bool fits(const struct format *f, const struct json *row)
 #define ROWS_LOOKED_AT 16
 
 /* Marks in `fit` the formats that the row may have. The sentence of the first bad row is kept. */
-static void look(const struct row *row, const char *path, bool fit[], int *objects, struct err *first, struct arena *a)
+static void look(const struct row *row, const char *path, bool fit[], int *objects,
+                 struct err *first, struct arena *a)
 {
     struct err err = {{0}};
     const struct json *v = NULL;
     char *where = arena_printf(a, "%s:%lld", path, (long long)row->line);
     if (row->too_long) fail(&err, "%s: the row is longer than 64 MiB", where);
-    else if (json_parse(&v, row->text, where, (struct json_limits){.bytes = ROW_BYTES_MOST}, a, &err) && v->kind != JSON_OBJECT)
+    else if (json_parse(&v, row->text, where, (struct json_limits){.bytes = ROW_BYTES_MOST}, a,
+                        &err) &&
+             v->kind != JSON_OBJECT)
         fail(&err, "%s: a row must be an object", where);
     if (err.text[0]) {
         if (!first->text[0]) *first = err;
@@ -279,7 +330,9 @@ const struct format *format_detect(const char *path, struct err *err)
     else
         for (size_t i = 0; i < COUNT(formats); i++)
             if (fit[i]) return &formats[i];
-    if (seen && objects) fail(err, "%s: its first %d rows are of no format that is known (%s); name one", path, objects, names(all));
+    if (seen && objects)
+        fail(err, "%s: its first %d rows are of no format that is known (%s); name one", path,
+             objects, names(all));
     return NULL;
 }
 
@@ -304,9 +357,11 @@ bool format_is_plain(const char *path, const char *format, bool *plain, struct e
     return true;
 }
 
-static bool parse(const struct json **v, const struct row *row, const char *where, struct arena *a, struct err *err)
+static bool parse(const struct json **v, const struct row *row, const char *where, struct arena *a,
+                  struct err *err)
 {
-    if (!json_parse(v, row->text, where, (struct json_limits){.bytes = ROW_BYTES_MOST}, a, err)) return false;
+    if (!json_parse(v, row->text, where, (struct json_limits){.bytes = ROW_BYTES_MOST}, a, err))
+        return false;
     return (*v)->kind == JSON_OBJECT || fail(err, "%s: a row must be an object", where);
 }
 
@@ -320,7 +375,8 @@ bool row_read(struct conversation *out, const struct format *f, const struct row
     if (plain) {
         size_t bad = utf8_bad(row->text);
         if (bad < row->text.n)
-            return fail(err, "%s: byte 0x%02x, %zu bytes on, is not UTF-8", where, (unsigned char)row->text.p[bad], bad);
+            return fail(err, "%s: byte 0x%02x, %zu bytes on, is not UTF-8", where,
+                        (unsigned char)row->text.p[bad], bad);
         out->kind = PROSE;
         out->target = row->text;
         return true;

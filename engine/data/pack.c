@@ -1,8 +1,8 @@
 /* pack.c - documents into windows of at most max_length tokens.
  *
- * Best fit decreasing: the longest documents first, each into the fullest window that still has room for
- * it. Windows are kept in lists by the room they have, and a bit for each list that is not empty, so the
- * best one is found without looking at the windows. */
+ * Best fit decreasing: the longest documents first, each into the fullest window that still has
+ * room for it. Windows are kept in lists by the room they have, and a bit for each list that is not
+ * empty, so the best one is found without looking at the windows. */
 #include "engine/data/stream.h"
 #include <string.h>
 
@@ -27,7 +27,8 @@ void windows_end_one(struct windows *w)
     w->first[w->n] = w->n_parts;
 }
 
-static void pack_none(struct windows *out, const struct part_of *d, int64_t n, int max_length, int64_t *cut, struct arena *scratch)
+static void pack_none(struct windows *out, const struct part_of *d, int64_t n, int max_length,
+                      int64_t *cut, struct arena *scratch)
 {
     (void)max_length, (void)cut, (void)scratch;
     for (int64_t i = 0; i < n; i++) {
@@ -36,7 +37,8 @@ static void pack_none(struct windows *out, const struct part_of *d, int64_t n, i
     }
 }
 
-static void pack_splice(struct windows *out, const struct part_of *d, int64_t n, int max_length, int64_t *cut, struct arena *scratch)
+static void pack_splice(struct windows *out, const struct part_of *d, int64_t n, int max_length,
+                        int64_t *cut, struct arena *scratch)
 {
     (void)scratch;
     int32_t room = max_length;
@@ -66,12 +68,18 @@ static int64_t *by_length(const struct part_of *d, int64_t n, int max_length, st
     return order;
 }
 
-/* Windows by the room they have: head[room] is the newest window, next[] the one after it, -1 the end. */
-struct rooms { int64_t *head, *next; uint64_t *used; int n_words; };
+/* Windows by the room they have: head[room] is the newest window, next[] the one after it, -1 the
+ * end. */
+struct rooms {
+    int64_t *head, *next;
+    uint64_t *used;
+    int n_words;
+};
 
 static struct rooms rooms_make(int max_length, int64_t n, struct arena *a)
 {
-    struct rooms r = {NEW_N(a, int64_t, max_length + 1), NEW_N(a, int64_t, n), NULL, max_length / 64 + 1};
+    struct rooms r = {NEW_N(a, int64_t, max_length + 1), NEW_N(a, int64_t, n), NULL,
+                      max_length / 64 + 1};
     r.used = NEW_N(a, uint64_t, r.n_words);
     for (int i = 0; i <= max_length; i++) r.head[i] = -1;
     return r;
@@ -98,11 +106,13 @@ static int64_t rooms_take(struct rooms *r, int need, int *room)
     return window;
 }
 
-static void pack_bfd(struct windows *out, const struct part_of *d, int64_t n, int max_length, int64_t *cut, struct arena *scratch)
+static void pack_bfd(struct windows *out, const struct part_of *d, int64_t n, int max_length,
+                     int64_t *cut, struct arena *scratch)
 {
     (void)cut;
     int64_t *order = by_length(d, n, max_length, scratch), windows = 0;
-    int64_t *first = NEW_N(scratch, int64_t, n), *last = NEW_N(scratch, int64_t, n), *after = NEW_N(scratch, int64_t, n);
+    int64_t *first = NEW_N(scratch, int64_t, n), *last = NEW_N(scratch, int64_t, n),
+            *after = NEW_N(scratch, int64_t, n);
     struct rooms rooms = rooms_make(max_length, n, scratch);
     for (int64_t k = 0; k < n; k++) {
         int64_t i = order[k];
@@ -120,10 +130,11 @@ static void pack_bfd(struct windows *out, const struct part_of *d, int64_t n, in
     }
 }
 
-void pack(struct windows *out, enum packing_kind kind, const struct part_of *documents, int64_t n, int max_length,
-          int64_t *cut, struct arena *scratch)
+void pack(struct windows *out, enum packing_kind kind, const struct part_of *documents, int64_t n,
+          int max_length, int64_t *cut, struct arena *scratch)
 {
-    static void (*const kinds[])(struct windows *, const struct part_of *, int64_t, int, int64_t *, struct arena *) = {
+    static void (*const kinds[])(struct windows *, const struct part_of *, int64_t, int, int64_t *,
+                                 struct arena *) = {
         [PACKING_NONE] = pack_none, [PACKING_BFD] = pack_bfd, [PACKING_SPLICE] = pack_splice};
     struct arena_mark m = arena_mark(scratch);
     if (n > 0) kinds[kind](out, documents, n, max_length, cut, scratch);

@@ -2,15 +2,21 @@
 #include "engine/data/data.h"
 #include "engine/data/rows.h"
 
-static bool read_row(struct quiz_row *out, const struct row *row, const char *path, struct arena *a, struct err *err)
+static bool read_row(struct quiz_row *out, const struct row *row, const char *path, struct arena *a,
+                     struct err *err)
 {
     const struct json *v;
     char *where = arena_printf(a, "%s:%lld", path, (long long)row->line);
     if (row->too_long) return fail(err, "%s: the row is longer than 64 MiB", where);
-    if (!json_parse(&v, row->text, where, (struct json_limits){.bytes = ROW_BYTES_MOST}, a, err)) return false;
+    if (!json_parse(&v, row->text, where, (struct json_limits){.bytes = ROW_BYTES_MOST}, a, err))
+        return false;
     *out = (struct quiz_row){0};
-    if (v->kind != JSON_OBJECT) return fail(err, "%s: a quiz row must be an object with \"question\" and \"answer\"", where);
-    if (!json_get_text(&out->question, v, "question", where, err) || !json_get_text(&out->answer, v, "answer", where, err)) return false;
+    if (v->kind != JSON_OBJECT)
+        return fail(err, "%s: a quiz row must be an object with \"question\" and \"answer\"",
+                    where);
+    if (!json_get_text(&out->question, v, "question", where, err) ||
+        !json_get_text(&out->answer, v, "answer", where, err))
+        return false;
     if (out->question.n == 0 || out->answer.n == 0)
         return fail(err, "%s: a quiz row needs \"question\" and \"answer\", both with text", where);
     return true;

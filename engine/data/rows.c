@@ -1,8 +1,8 @@
 /* rows.c - a file as records: lines of JSON, the elements of one JSON array, or paragraphs of text.
  *
- * Nothing is parsed here: a record is found by its newline, by counting brackets outside of strings, or
- * by the blank line after it, so a file of any size is read with one buffer as long as its longest
- * record. A record over the limit is walked over without being kept. */
+ * Nothing is parsed here: a record is found by its newline, by counting brackets outside of
+ * strings, or by the blank line after it, so a file of any size is read with one buffer as long as
+ * its longest record. A record over the limit is walked over without being kept. */
 #include "engine/data/rows.h"
 #include <string.h>
 #include <unistd.h>
@@ -35,7 +35,8 @@ static bool more(struct rows *r, bool *got, struct err *err)
 bool rows_open(struct rows *r, const char *path, bool plain, struct err *err)
 {
     bool got;
-    *r = (struct rows){.path = path, .kind = plain ? ROWS_PLAIN : ROWS_LINES, .line = 1, .arena = arena_make(0)};
+    *r = (struct rows){
+        .path = path, .kind = plain ? ROWS_PLAIN : ROWS_LINES, .line = 1, .arena = arena_make(0)};
     if (!file_open(&r->fd, &r->size, path, err)) return false;
     if (r->size == 0) {
         rows_close(r);
@@ -61,12 +62,14 @@ void rows_close(struct rows *r)
 
 static void take(struct rows *r, size_t n)
 {
-    for (const char *p = r->p + r->from, *end = p + n; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) r->line++;
+    for (const char *p = r->p + r->from, *end = p + n;
+         (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+        r->line++;
     r->from += n;
 }
 
-/* How many bytes from r->from on end the line that holds byte `skip` of them, its newline included; what is
- * left where the file ends first. Over the limit all of it is dropped and *too_long set. */
+/* How many bytes from r->from on end the line that holds byte `skip` of them, its newline included;
+ * what is left where the file ends first. Over the limit all of it is dropped and *too_long set. */
 static bool line_end(struct rows *r, size_t skip, size_t *n, bool *too_long, struct err *err)
 {
     bool got = true;
@@ -127,7 +130,7 @@ static bool next_paragraph(struct rows *r, struct row *out, bool *any, struct er
         if (!line_end(r, n, &end, &dropped, err)) return false;
         if (dropped) n = 0;
         too_long |= dropped;
-        if (end == n && !dropped) break;                         /* the end of the file */
+        if (end == n && !dropped) break; /* the end of the file */
         if (!dropped && all_blank(r->p + r->from + n, end - n)) {
             if (n > 0 || too_long) break;
             take(r, end);
@@ -158,8 +161,12 @@ static bool skip_blanks(struct rows *r, char *c, struct err *err)
     }
 }
 
-/* Walks over one value: until its brackets are closed, or a comma or bracket follows a plain one. */
-struct walk { int depth; bool in_text, escaped, ended; };
+/* Walks over one value: until its brackets are closed, or a comma or bracket follows a plain one.
+ */
+struct walk {
+    int depth;
+    bool in_text, escaped, ended;
+};
 
 static size_t walk_on(struct walk *w, const char *p, size_t n)
 {
@@ -190,7 +197,8 @@ static bool value_length(struct rows *r, size_t *n, struct err *err)
     while (!w.ended && got) {
         *n += walk_on(&w, r->p + r->from + *n, r->n - r->from - *n);
         if ((int64_t)*n > ROW_BYTES_MOST)
-            return fail(err, "%s:%lld: an element of the array is longer than 64 MiB", r->path, (long long)r->line);
+            return fail(err, "%s:%lld: an element of the array is longer than 64 MiB", r->path,
+                        (long long)r->line);
         if (!w.ended && !more(r, &got, err)) return false;
     }
     return true;
@@ -198,7 +206,9 @@ static bool value_length(struct rows *r, size_t *n, struct err *err)
 
 static bool array_broken(const struct rows *r, char c, const char *wanted, struct err *err)
 {
-    if (c == 0) return fail(err, "%s:%lld: the file ends inside its JSON array; it is cut off", r->path, (long long)r->line);
+    if (c == 0)
+        return fail(err, "%s:%lld: the file ends inside its JSON array; it is cut off", r->path,
+                    (long long)r->line);
     return fail(err, "%s:%lld: the JSON array goes on with byte 0x%02x where %s is wanted", r->path,
                 (long long)r->line, (unsigned char)c, wanted);
 }
@@ -221,7 +231,7 @@ static bool next_element(struct rows *r, struct row *out, bool *any, struct err 
     bool first = !r->open;
     if (first) {
         r->open = true;
-        take(r, 1);                       /* '[', seen by rows_open */
+        take(r, 1); /* '[', seen by rows_open */
         if (!skip_blanks(r, &c, err)) return false;
     } else if (c == ',') {
         take(r, 1);

@@ -45,7 +45,8 @@ struct conversation {
 struct format {
     const char *name;
     const char *keys[2];                   /* a row that has these is of this format */
-    bool (*read)(struct conversation *out, const struct json *row, const char *where, struct arena *a, struct err *err);
+    bool (*read)(struct conversation *out, const struct json *row, const char *where,
+                 struct arena *a, struct err *err);
 };
 const struct format *format_find(const char *name, struct err *err);
 /* The format of the first rows: the first whose keys are in each of them. */

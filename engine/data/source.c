@@ -1,8 +1,9 @@
-/* source.c - making a source ready: its rows read, checked and tokenised by all cores, or found in the cache.
+/* source.c - making a source ready: its rows read, checked and tokenised by all cores, or found in
+ * the cache.
  *
- * The caller's thread reads records into a round of some megabytes; the pool turns fixed parts of the round
- * into tokens, each part with an arena of its own; the caller then adds the parts to the cache file in
- * order. So what is written does not depend on the number of threads. */
+ * The caller's thread reads records into a round of some megabytes; the pool turns fixed parts of
+ * the round into tokens, each part with an arena of its own; the caller then adds the parts to the
+ * cache file in order. So what is written does not depend on the number of threads. */
 #include "engine/data/tokens.h"
 #include <stdio.h>
 #include <string.h>
@@ -14,15 +15,20 @@
 
 /* A row after its part was done. */
 struct done {
-    int64_t from, tokens;        /* in the part's ids; tokens 0: nothing to learn */
+    int64_t from, tokens; /* in the part's ids; tokens 0: nothing to learn */
     int64_t longest, labels, lost;
     uint64_t hash;
     bool text;
     struct text category;
-    const char *bad;             /* why, or NULL */
+    const char *bad; /* why, or NULL */
 };
 
-struct part { struct arena arena; int first, n; struct ids ids; struct done *done; };
+struct part {
+    struct arena arena;
+    int first, n;
+    struct ids ids;
+    struct done *done;
+};
 
 struct job {
     const struct source_spec *spec;
@@ -30,21 +36,25 @@ struct job {
     const struct format *format;
     bool plain;
     struct arena rows_arena, *thread_arenas;
-    struct row *rows; int n_rows, cap_rows;
-    struct part *parts; int n_parts, cap_parts;
+    struct row *rows;
+    int n_rows, cap_rows;
+    struct part *parts;
+    int n_parts, cap_parts;
     struct cache_writer writer;
     struct source_report report;
     double told;
 };
 
-static void do_row(struct job *j, const struct row *row, struct part *p, struct done *d, struct arena *scratch)
+static void do_row(struct job *j, const struct row *row, struct part *p, struct done *d,
+                   struct arena *scratch)
 {
     struct err err = {{0}};
     struct conversation c;
     struct arena_mark m = arena_mark(scratch);
     int64_t from = p->ids.n;
     bool ok = row_read(&c, j->format, row, j->plain, j->spec->path, scratch, &err);
-    if (ok && !conversation_encode(&p->ids, &c, j->s->tokenizer, j->s->template, j->spec->train_on, &d->lost, scratch, &err))
+    if (ok && !conversation_encode(&p->ids, &c, j->s->tokenizer, j->s->template, j->spec->train_on,
+                                   &d->lost, scratch, &err))
         ok = fail_in(&err, "%s:%lld", j->spec->path, (long long)row->line);
     if (ok) {
         int64_t n = p->ids.n - from;
@@ -52,7 +62,8 @@ static void do_row(struct job *j, const struct row *row, struct part *p, struct 
         d->longest = n;
         d->hash = conversation_hash(&c);
         d->text = c.kind == PROSE && c.source.n == 0;
-        d->category = (struct text){arena_string(&p->arena, c.category.p, c.category.n), c.category.n};
+        d->category =
+            (struct text){arena_string(&p->arena, c.category.p, c.category.n), c.category.n};
         d->labels = labels_in((const uint32_t *)p->ids.p + from, n);
         d->tokens = d->labels ? n : 0;
         p->ids.n = from + d->tokens;
@@ -71,7 +82,8 @@ static void do_part(void *arg, int part, int thread)
     struct part *p = &j->parts[part];
     p->ids = (struct ids){.a = &p->arena};
     p->done = NEW_N(&p->arena, struct done, p->n);
-    for (int i = 0; i < p->n; i++) do_row(j, &j->rows[p->first + i], p, &p->done[i], &j->thread_arenas[thread]);
+    for (int i = 0; i < p->n; i++)
+        do_row(j, &j->rows[p->first + i], p, &p->done[i], &j->thread_arenas[thread]);
 }
 
 /* Rows of about PART_BYTES each; where the borders are depends on the rows alone. */
@@ -103,7 +115,8 @@ static bool add_row(struct job *j, const struct part *p, const struct done *d, s
     r->rows++;
     if (d->bad) {
         r->rows_bad++;
-        if (r->n_bad < (int)COUNT(r->bad)) snprintf(r->bad[r->n_bad++], sizeof r->bad[0], "%s", d->bad);
+        if (r->n_bad < (int)COUNT(r->bad))
+            snprintf(r->bad[r->n_bad++], sizeof r->bad[0], "%s", d->bad);
         return true;
     }
     r->bytes_lost += d->lost;
@@ -113,7 +126,10 @@ static bool add_row(struct job *j, const struct part *p, const struct done *d, s
         r->rows_dropped++;
         return true;
     }
-    struct document doc = {.hash = d->hash, .tokens = (int32_t)d->tokens, .trained = (int32_t)d->labels, .text = d->text};
+    struct document doc = {.hash = d->hash,
+                           .tokens = (int32_t)d->tokens,
+                           .trained = (int32_t)d->labels,
+                           .text = d->text};
     return cache_add(&j->writer, (const uint32_t *)p->ids.p + d->from, doc, d->category, err);
 }
 
@@ -144,7 +160,8 @@ static bool tell(struct job *j, const struct rows *r, bool last, struct err *err
            fail(err, "preparing %s was stopped", j->spec->path);
 }
 
-/* Copies records into a round until it is full; *any is false where the file, or max_rows, is at its end. */
+/* Copies records into a round until it is full; *any is false where the file, or max_rows, is at
+ * its end. */
 static bool fill_round(struct job *j, struct rows *r, bool *any, struct err *err)
 {
     size_t bytes = 0;
@@ -166,7 +183,8 @@ static bool read_all(struct job *j, struct rows *r, struct err *err)
 {
     bool any = true;
     while (any)
-        if (!fill_round(j, r, &any, err) || !do_round(j, err) || !tell(j, r, !any, err)) return false;
+        if (!fill_round(j, r, &any, err) || !do_round(j, err) || !tell(j, r, !any, err))
+            return false;
     return true;
 }
 
@@ -174,8 +192,9 @@ static bool too_many_bad(const struct source_report *r, const char *path, struct
 {
     if (r->rows_bad * 100 <= r->rows) return true;
     char rows[32], bad[32];
-    fail(err, "%s: %s of %s rows are bad (%.1f %%; at most 1 %% may be): %s", path, text_count(bad, r->rows_bad),
-         text_count(rows, r->rows), 100.0 * (double)r->rows_bad / (double)r->rows, r->bad[0]);
+    fail(err, "%s: %s of %s rows are bad (%.1f %%; at most 1 %% may be): %s", path,
+         text_count(bad, r->rows_bad), text_count(rows, r->rows),
+         100.0 * (double)r->rows_bad / (double)r->rows, r->bad[0]);
     for (int i = 1; i < r->n_bad && i < 3; i++) {
         size_t n = strlen(err->text);
         snprintf(err->text + n, sizeof err->text - n, "; %s", r->bad[i]);
@@ -184,10 +203,12 @@ static bool too_many_bad(const struct source_report *r, const char *path, struct
 }
 
 /* The first row that could be read, as the model would see it. */
-static bool nothing_to_learn(const struct source_spec *spec, const struct data_settings *s, const struct source_report *report,
-                             struct err *err)
+static bool nothing_to_learn(const struct source_spec *spec, const struct data_settings *s,
+                             const struct source_report *report, struct err *err)
 {
-    static const char *const ons[] = {[TRAIN_ON_ANSWERS] = "answers", [TRAIN_ON_ALL] = "all", [TRAIN_ON_LAST_ANSWER] = "last_answer"};
+    static const char *const ons[] = {[TRAIN_ON_ANSWERS] = "answers",
+                                      [TRAIN_ON_ALL] = "all",
+                                      [TRAIN_ON_LAST_ANSWER] = "last_answer"};
     struct arena a = arena_make(0), scratch = arena_make(0);
     struct buf shown = buf_make(&a), safe = buf_make(&a);
     struct ids ids = {.a = &a};
@@ -198,18 +219,23 @@ static bool nothing_to_learn(const struct source_spec *spec, const struct data_s
     struct err ignored;
     bool plain = false;
     const struct format *format = format_find(report->format, &ignored);
-    if (format_is_plain(spec->path, spec->format, &plain, &ignored) && rows_open(&r, spec->path, plain, &ignored)) {
+    if (format_is_plain(spec->path, spec->format, &plain, &ignored) &&
+        rows_open(&r, spec->path, plain, &ignored)) {
         if (rows_next(&r, &row, &any, &ignored) && any &&
             row_read(&c, format, &row, plain, spec->path, &a, &ignored) &&
-            conversation_encode(&ids, &c, s->tokenizer, s->template, spec->train_on, NULL, &scratch, &ignored)) {
+            conversation_encode(&ids, &c, s->tokenizer, s->template, spec->train_on, NULL, &scratch,
+                                &ignored)) {
             for (int64_t i = 0; i < ids.n; i++) ids.p[i] &= (int32_t)~TRAINED;
             tokenizer_decode(s->tokenizer, &shown, ids.p, ids.n < 100 ? ids.n : 100, false);
         }
         rows_close(&r);
     }
     text_safe(&safe, buf_text(&shown), false);
-    fail(err, "%s: nothing to learn: none of its %lld rows has a trained token (format %s, train_on %s, template %s, max_length %d). "
-         "The first row reads: \"%.300s\"", spec->path, (long long)report->rows, report->format, ons[spec->train_on],
+    fail(err,
+         "%s: nothing to learn: none of its %lld rows has a trained token (format %s, train_on %s, "
+         "template %s, max_length %d). "
+         "The first row reads: \"%.300s\"",
+         spec->path, (long long)report->rows, report->format, ons[spec->train_on],
          template_name(s->template), s->max_length, safe.p);
     arena_drop(&a);
     arena_drop(&scratch);
@@ -219,7 +245,7 @@ static bool nothing_to_learn(const struct source_spec *spec, const struct data_s
 static bool choose_format(struct job *j, struct err *err)
 {
     if (!format_is_plain(j->spec->path, j->spec->format, &j->plain, err)) return false;
-    j->format = j->plain                              ? format_find("text", err)
+    j->format = j->plain                               ? format_find("text", err)
                 : strcmp(j->spec->format, "auto") == 0 ? format_detect(j->spec->path, err)
                                                        : format_find(j->spec->format, err);
     if (!j->format) return false;
@@ -234,14 +260,16 @@ static bool make_rows(struct job *j, const char *key, struct err *err)
     if (!ok) return false;
     ok = read_all(j, &r, err);
     rows_close(&r);
-    ok = ok && (j->report.rows > 0 || fail(err, "%s has no rows; there is nothing to learn from it", j->spec->path));
+    ok = ok && (j->report.rows > 0 ||
+                fail(err, "%s has no rows; there is nothing to learn from it", j->spec->path));
     ok = ok && too_many_bad(&j->report, j->spec->path, err);
     ok = ok && (j->writer.made.n_documents > 0 || nothing_to_learn(j->spec, j->s, &j->report, err));
     return ok && cache_end(&j->writer, key, &j->report, err);
 }
 
 /* Reads and tokenises; the cache file is there afterwards. */
-static bool make(const char *key, const struct source_spec *spec, const struct data_settings *s, struct err *err)
+static bool make(const char *key, const struct source_spec *spec, const struct data_settings *s,
+                 struct err *err)
 {
     struct job j = {.spec = spec, .s = s, .rows_arena = arena_make(0)};
     struct arena a = arena_make(0);
@@ -257,8 +285,10 @@ static bool make(const char *key, const struct source_spec *spec, const struct d
     return ok;
 }
 
-/* Labels in the first max_length tokens of a document; only some of a long chat's must be looked at. */
-static bool kept_labels(int32_t *out, const struct token_cache *c, int64_t i, int max_length, uint32_t *room, struct err *err)
+/* Labels in the first max_length tokens of a document; only some of a long chat's must be looked
+ * at. */
+static bool kept_labels(int32_t *out, const struct token_cache *c, int64_t i, int max_length,
+                        uint32_t *room, struct err *err)
 {
     const struct document *d = &c->documents[i];
     *out = d->trained;
@@ -270,7 +300,8 @@ static bool kept_labels(int32_t *out, const struct token_cache *c, int64_t i, in
     return true;
 }
 
-/* The hold-out: rows whose hash, as a number in [0, 1), is below the share. And what cutting leaves. */
+/* The hold-out: rows whose hash, as a number in [0, 1), is below the share. And what cutting
+ * leaves. */
 static bool fit(struct source *out, const struct data_settings *s, struct arena *a, struct err *err)
 {
     struct token_cache *c = out->cache;
@@ -292,7 +323,9 @@ static bool fit(struct source *out, const struct data_settings *s, struct arena 
         }
         r->rows_dropped += n == 0;
         r->tokens += n;
-        r->tokens_trained += n == 0 ? 0 : n < whole ? kept[i] : c->documents[i].trained - (document_pieces(c, i, s) - 1);
+        r->tokens_trained += n == 0      ? 0
+                             : n < whole ? kept[i]
+                                         : c->documents[i].trained - (document_pieces(c, i, s) - 1);
         out->held_out += n > 0 && held[i];
         out->documents += n > 0 && !held[i];
     }
@@ -301,23 +334,29 @@ static bool fit(struct source *out, const struct data_settings *s, struct arena 
     return ok;
 }
 
-bool source_prepare(struct source *out, const struct source_spec *spec, const struct data_settings *s,
-                    struct arena *a, struct err *err)
+bool source_prepare(struct source *out, const struct source_spec *spec,
+                    const struct data_settings *s, struct arena *a, struct err *err)
 {
     char key[33], again[33];
     *out = (struct source){.spec = *spec};
-    if (s->max_length < 2) return fail(err, "max_length is %d; a window needs 2 tokens at least", s->max_length);
+    if (s->max_length < 2)
+        return fail(err, "max_length is %d; a window needs 2 tokens at least", s->max_length);
     if (!source_key(key, spec, s, a, err)) return false;
     if (!cache_open(&out->cache, s->cache_dir, key, tokenizer_size(s->tokenizer), a, err)) {
         if (err->text[0]) say(LOG_WARN, "%s", err->text);
         err->text[0] = 0;
         if (!make(key, spec, s, err) || !source_key(again, spec, s, a, err)) return false;
-        if (strcmp(key, again) != 0) return fail(err, "%s changed while it was read; start again", spec->path);
+        if (strcmp(key, again) != 0)
+            return fail(err, "%s changed while it was read; start again", spec->path);
         if (!cache_open(&out->cache, s->cache_dir, key, tokenizer_size(s->tokenizer), a, err))
-            return err->text[0] ? false : fail(err, "the token cache in %s vanished; start again", s->cache_dir);
+            return err->text[0]
+                       ? false
+                       : fail(err, "the token cache in %s vanished; start again", s->cache_dir);
     }
     out->report = out->cache->report;
-    if (fit(out, s, a, err) && (out->report.tokens_trained > 0 || nothing_to_learn(spec, s, &out->report, err))) return true;
+    if (fit(out, s, a, err) &&
+        (out->report.tokens_trained > 0 || nothing_to_learn(spec, s, &out->report, err)))
+        return true;
     source_close(out);
     return false;
 }

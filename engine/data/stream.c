@@ -1,9 +1,10 @@
 /* stream.c - the windows of one stage, in the order they are trained.
  *
- * How many tokens the stage has is fixed first (epochs, max_tokens, max_windows: the smallest that is
- * given); each source gives its share of them. The chosen documents of each source are dealt into the bins,
- * bucket k packs bin k of all sources, and the windows of a bucket are shuffled. Where max_windows decides,
- * the tokens that give so many windows are found by trying, because packing decides how full they are. */
+ * How many tokens the stage has is fixed first (epochs, max_tokens, max_windows: the smallest that
+ * is given); each source gives its share of them. The chosen documents of each source are dealt
+ * into the bins, bucket k packs bin k of all sources, and the windows of a bucket are shuffled.
+ * Where max_windows decides, the tokens that give so many windows are found by trying, because
+ * packing decides how full they are. */
 #include "engine/data/stream.h"
 #include <math.h>
 #include <stdlib.h>
@@ -17,8 +18,8 @@ struct making {
     const struct stream_spec *spec;
     const struct data_settings *s;
     struct stream *out;
-    double *share;               /* [n_mix] of the whole, sums to 1; 0 for a source without documents */
-    int64_t *mass;               /* [n_mix] tokens of the source on this side of the hold-out */
+    double *share; /* [n_mix] of the whole, sums to 1; 0 for a source without documents */
+    int64_t *mass; /* [n_mix] tokens of the source on this side of the hold-out */
     int bins;
 };
 
@@ -31,15 +32,19 @@ static bool shares(struct making *m, struct arena *a, struct err *err)
     for (int i = 0; i < spec->n_mix; i++) {
         const struct source *s = spec->mix[i].source;
         if (!(spec->mix[i].share >= 0) || isinf(spec->mix[i].share))
-            return fail(err, "the share of dataset %s is %g; it must be 0 or more", s->spec.name, spec->mix[i].share);
+            return fail(err, "the share of dataset %s is %g; it must be 0 or more", s->spec.name,
+                        spec->mix[i].share);
         if (spec->mix[i].share == 0) continue;
         for (int64_t d = 0; d < s->cache->n_documents; d++)
-            if (s->cache->held[d] == spec->held_out) m->mass[i] += document_taken(s->cache, d, m->s);
+            if (s->cache->held[d] == spec->held_out)
+                m->mass[i] += document_taken(s->cache, d, m->s);
         if (m->mass[i] == 0 && !spec->held_out)
-            return fail(err, "dataset %s has no row to train on: all %lld are held out", s->spec.name, (long long)s->held_out);
+            return fail(err, "dataset %s has no row to train on: all %lld are held out",
+                        s->spec.name, (long long)s->held_out);
         if (m->mass[i] > 0) sum += m->share[i] = spec->mix[i].share;
     }
-    if (sum == 0 && !spec->held_out) return fail(err, "the stage has no dataset with a share above 0");
+    if (sum == 0 && !spec->held_out)
+        return fail(err, "the stage has no dataset with a share above 0");
     for (int i = 0; i < spec->n_mix && sum > 0; i++) m->share[i] /= sum;
     return true;
 }
@@ -63,8 +68,12 @@ static uint64_t seed_of(const struct making *m, uint64_t what, uint64_t number)
 
 enum { SEED_CHOICE = 1, SEED_ORDER, SEED_WINDOWS };
 
-/* In file order: documents of several sources alternate so that each source is spread over the whole. */
-struct placed { struct part_of part; double place; };
+/* In file order: documents of several sources alternate so that each source is spread over the
+ * whole. */
+struct placed {
+    struct part_of part;
+    double place;
+};
 
 static int by_place(const void *x, const void *y)
 {
@@ -115,7 +124,8 @@ static struct chosen *buckets_of(const struct making *m, int64_t tokens, struct 
 {
     struct chosen *buckets = NEW_N(a, struct chosen, m->bins);
     for (int i = 0; i < m->spec->n_mix; i++) {
-        int64_t quota = m->spec->held_out ? m->mass[i] : (int64_t)(m->share[i] * (double)tokens + 0.5);
+        int64_t quota =
+            m->spec->held_out ? m->mass[i] : (int64_t)(m->share[i] * (double)tokens + 0.5);
         struct chosen list;
         if (m->share[i] == 0) continue;
         const struct source *source = m->spec->mix[i].source;
@@ -151,10 +161,12 @@ static void build(const struct making *m, int64_t tokens, struct windows *w, str
     for (int b = 0; b < m->bins; b++) {
         bucket_start[b] = w->n;
         m->out->lost += tokens_of(buckets[b].list, buckets[b].n);
-        if (shuffle) shuffle_parts(buckets[b].list, buckets[b].n, seed_of(m, SEED_ORDER, (uint64_t)b));
+        if (shuffle)
+            shuffle_parts(buckets[b].list, buckets[b].n, seed_of(m, SEED_ORDER, (uint64_t)b));
         else interleave(buckets[b].list, buckets[b].n, m->spec->n_mix, &scratch);
         pack(w, m->s->packing, buckets[b].list, buckets[b].n, m->s->max_length, cut, &scratch);
-        if (shuffle) shuffle_windows(w, bucket_start[b], seed_of(m, SEED_WINDOWS, (uint64_t)b), &scratch);
+        if (shuffle)
+            shuffle_windows(w, bucket_start[b], seed_of(m, SEED_WINDOWS, (uint64_t)b), &scratch);
     }
     bucket_start[m->bins] = w->n;
     m->out->lost -= tokens_of(w->parts, w->n_parts);
@@ -162,7 +174,8 @@ static void build(const struct making *m, int64_t tokens, struct windows *w, str
 }
 
 /* Takes windows away evenly from the buckets' ends until `most` are left. */
-static void trim(struct windows *w, int64_t *bucket_start, int bins, int64_t most, struct arena *scratch)
+static void trim(struct windows *w, int64_t *bucket_start, int bins, int64_t most,
+                 struct arena *scratch)
 {
     int64_t *keep = NEW_N(scratch, int64_t, bins), excess = w->n - most, at = 0, parts = 0;
     for (int b = 0; b < bins; b++) keep[b] = bucket_start[b + 1] - bucket_start[b];
@@ -185,7 +198,8 @@ static void trim(struct windows *w, int64_t *bucket_start, int bins, int64_t mos
 }
 
 /* The least tokens that are known to give max_windows, and their windows. */
-static void build_windows(const struct making *m, int64_t most_tokens, struct windows *w, struct arena *a)
+static void build_windows(const struct making *m, int64_t most_tokens, struct windows *w,
+                          struct arena *a)
 {
     int64_t want = m->spec->max_windows, tokens = want * m->s->max_length;
     if (most_tokens > 0 && tokens > most_tokens) tokens = most_tokens;
@@ -209,7 +223,8 @@ static void build_windows(const struct making *m, int64_t most_tokens, struct wi
 }
 
 /* Labels of a part; where a document is cut or only partly trained its tokens are looked at. */
-static bool part_labels(const struct making *m, const struct part_of *p, int64_t *labels, struct err *err)
+static bool part_labels(const struct making *m, const struct part_of *p, int64_t *labels,
+                        struct err *err)
 {
     const struct token_cache *c = m->spec->mix[p->source].source->cache;
     const struct document *d = &c->documents[p->document];
@@ -262,7 +277,8 @@ static bool check(const struct making *m, int64_t tokens, struct err *err)
 {
     const struct stream_spec *s = m->spec;
     double documents = 0;
-    if (s->bins < 0 || s->bins > BINS_MOST) return fail(err, "bins is %d; it must be 0 to %d", s->bins, BINS_MOST);
+    if (s->bins < 0 || s->bins > BINS_MOST)
+        return fail(err, "bins is %d; it must be 0 to %d", s->bins, BINS_MOST);
     if (tokens == 0) tokens = s->max_windows * m->s->max_length;
     for (int i = 0; i < s->n_mix; i++) {
         const struct source *source = s->mix[i].source;
@@ -271,7 +287,9 @@ static bool check(const struct making *m, int64_t tokens, struct err *err)
                          (double)(s->held_out ? source->held_out : source->documents);
     }
     if (documents > (double)DOCUMENTS_MOST)
-        return fail(err, "the stage would see %.3g documents; at most %lld are planned at once: make more stages of it",
+        return fail(err,
+                    "the stage would see %.3g documents; at most %lld are planned at once: make "
+                    "more stages of it",
                     documents, (long long)DOCUMENTS_MOST);
     return true;
 }
@@ -279,7 +297,10 @@ static bool check(const struct making *m, int64_t tokens, struct err *err)
 bool stream_make(struct stream *out, const struct stream_spec *spec, const struct data_settings *s,
                  struct arena *a, struct err *err)
 {
-    struct making m = {.spec = spec, .s = s, .out = out, .bins = spec->bins > 1 && !spec->held_out ? spec->bins : 1};
+    struct making m = {.spec = spec,
+                       .s = s,
+                       .out = out,
+                       .bins = spec->bins > 1 && !spec->held_out ? spec->bins : 1};
     struct stream_plan *plan = NEW(a, struct stream_plan);
     *out = (struct stream){.buckets = m.bins, .plan = plan};
     plan->mix = NEW_N(a, struct mix, spec->n_mix);
@@ -290,11 +311,11 @@ bool stream_make(struct stream *out, const struct stream_spec *spec, const struc
     int64_t tokens = spec->held_out ? 0 : tokens_wanted(&m);
     if (!check(&m, tokens, err)) return false;
     out->bucket_start = NEW_N(a, int64_t, m.bins + 1);
-    if (spec->max_windows > 0 && !spec->held_out)
-        build_windows(&m, tokens, &plan->windows, a);
+    if (spec->max_windows > 0 && !spec->held_out) build_windows(&m, tokens, &plan->windows, a);
     else build(&m, tokens, &plan->windows, a);
     out->windows = plan->windows.n;
     if (!count(&m, a, err)) return false;
     return out->trained > 0 || spec->held_out ||
-           fail(err, "the stage has nothing to learn: none of its %lld tokens is trained", (long long)out->tokens);
+           fail(err, "the stage has nothing to learn: none of its %lld tokens is trained",
+                (long long)out->tokens);
 }

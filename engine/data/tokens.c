@@ -1,16 +1,17 @@
 /* tokens.c - from a conversation to ids with their mask: one way for training, evaluation and chat.
  *
- * The template's segments are encoded piece by piece, so a border between what is read and what is learnt
- * is a border between tokens by construction. Two rules make the pieces equal to what the whole text would
- * give: a piece after a special token is encoded together with that token (its id is then dropped), so that
- * the tokenizer's rules for the start of a part hold; a space that the template writes directly before an
- * answer goes with the answer, because " word" is one token of nearly every vocabulary. */
+ * The template's segments are encoded piece by piece, so a border between what is read and what is
+ * learnt is a border between tokens by construction. Two rules make the pieces equal to what the
+ * whole text would give: a piece after a special token is encoded together with that token (its id
+ * is then dropped), so that the tokenizer's rules for the start of a part hold; a space that the
+ * template writes directly before an answer goes with the answer, because " word" is one token of
+ * nearly every vocabulary. */
 #include "engine/data/tokens.h"
 #include <string.h>
 
 struct encoding {
     struct ids *out;
-    int64_t first;                /* where this document begins in out */
+    int64_t first; /* where this document begins in out */
     const struct tokenizer *t;
     int64_t *lost;
     struct arena *scratch;
@@ -56,7 +57,8 @@ static void drop_double_bos(struct encoding *e)
 {
     int32_t *p = e->out->p + e->first, bos = tokenizer_bos(e->t);
     int64_t n = e->out->n - e->first;
-    while (bos >= 0 && n >= 2 && (p[0] & (int32_t)~TRAINED) == bos && (p[1] & (int32_t)~TRAINED) == bos) {
+    while (bos >= 0 && n >= 2 && (p[0] & (int32_t)~TRAINED) == bos &&
+           (p[1] & (int32_t)~TRAINED) == bos) {
         memmove(p, p + 1, (size_t)(n - 1) * sizeof *p);
         e->out->n--;
         n--;
@@ -78,8 +80,10 @@ static bool learns(const struct segment *s, enum train_on on, int last)
     return on == TRAIN_ON_ALL || (s->answer && (on == TRAIN_ON_ANSWERS || s->message == last));
 }
 
-/* The segments as pieces of text: a piece ends where answers begin or end, and before an end token. */
-static bool put_segments(struct encoding *e, const struct segments *list, enum train_on on, bool ask)
+/* The segments as pieces of text: a piece ends where answers begin or end, and before an end token.
+ */
+static bool put_segments(struct encoding *e, const struct segments *list, enum train_on on,
+                         bool ask)
 {
     struct buf piece = buf_make(e->scratch);
     bool answer = false, trained = on == TRAIN_ON_ALL;
@@ -88,9 +92,11 @@ static bool put_segments(struct encoding *e, const struct segments *list, enum t
         if (list->list[i].answer && list->list[i].message > last) last = list->list[i].message;
     for (int i = 0; i <= list->n; i++) {
         const struct segment *s = i < list->n ? &list->list[i] : NULL;
-        bool border = !s || s->answer != answer || s->end || (i > 0 && list->list[i - 1].end) || learns(s, on, last) != trained;
+        bool border = !s || s->answer != answer || s->end || (i > 0 && list->list[i - 1].end) ||
+                      learns(s, on, last) != trained;
         if (border) {
-            bool space = !answer && piece.n > 0 && piece.p[piece.n - 1] == ' ' && (s ? s->answer : ask);
+            bool space =
+                !answer && piece.n > 0 && piece.p[piece.n - 1] == ' ' && (s ? s->answer : ask);
             if (!put_text(e, (struct text){piece.p, piece.n - space}, trained)) return false;
             piece = buf_make(e->scratch);
             if (space && s) buf_put(&piece, " ", 1);
@@ -104,11 +110,12 @@ static bool put_segments(struct encoding *e, const struct segments *list, enum t
     return true;
 }
 
-static bool put_talk(struct encoding *e, const struct template *template, const struct message *messages, int n,
-                     enum train_on on, bool ask)
+static bool put_talk(struct encoding *e, const struct template *template,
+                     const struct message *messages, int n, enum train_on on, bool ask)
 {
     struct segments segments = {0};
-    return template_render(template, messages, n, how(e->t, template, ask), &segments, e->scratch, e->err) &&
+    return template_render(template, messages, n, how(e->t, template, ask), &segments, e->scratch,
+                           e->err) &&
            put_segments(e, &segments, on, ask);
 }
 
@@ -121,7 +128,7 @@ static bool put_prose(struct encoding *e, const struct conversation *c, enum tra
     struct encoding begin = *e;
     if (bos >= 0 && tokenizer_adds_bos(e->t)) {
         put(e, bos, first_trained);
-        begin.first = e->out->n;           /* the text begins here: nothing before it to continue */
+        begin.first = e->out->n; /* the text begins here: nothing before it to continue */
     }
     if (!put_text(&begin, first, first_trained)) return false;
     if (c->source.n && !put_text(e, c->target, true)) return false;
@@ -135,15 +142,16 @@ static bool put_ids(struct encoding *e, const struct conversation *c)
     int size = tokenizer_size(e->t);
     for (int64_t i = 0; i < c->n_ids; i++) {
         if (c->ids[i] >= size)
-            return fail(e->err, "\"input_ids\"[%lld] is %d; the tokenizer's ids are 0 to %d", (long long)i, c->ids[i], size - 1);
+            return fail(e->err, "\"input_ids\"[%lld] is %d; the tokenizer's ids are 0 to %d",
+                        (long long)i, c->ids[i], size - 1);
         put(e, c->ids[i], c->trained[i]);
     }
     return true;
 }
 
-bool conversation_encode(struct ids *out, const struct conversation *c, const struct tokenizer *tokenizer,
-                         const struct template *template, enum train_on on, int64_t *lost, struct arena *scratch,
-                         struct err *err)
+bool conversation_encode(struct ids *out, const struct conversation *c,
+                         const struct tokenizer *tokenizer, const struct template *template,
+                         enum train_on on, int64_t *lost, struct arena *scratch, struct err *err)
 {
     struct arena_mark m = arena_mark(scratch);
     struct encoding e = {out, out->n, tokenizer, lost, scratch, err};
@@ -154,8 +162,9 @@ bool conversation_encode(struct ids *out, const struct conversation *c, const st
     return ok;
 }
 
-bool prompt_encode(struct ids *out, const struct tokenizer *tokenizer, const struct template *template,
-                   const struct message *messages, int n, struct err *err)
+bool prompt_encode(struct ids *out, const struct tokenizer *tokenizer,
+                   const struct template *template, const struct message *messages, int n,
+                   struct err *err)
 {
     struct arena inner = arena_make(0);
     struct encoding e = {out, out->n, tokenizer, NULL, &inner, err};

@@ -11,9 +11,9 @@
 
 /* Appends the conversation's ids to `out`, each with TRAINED where it is to be learnt. Taken from scratch
  * and given back; `out` must be in another arena. */
-bool conversation_encode(struct ids *out, const struct conversation *c, const struct tokenizer *tokenizer,
-                         const struct template *template, enum train_on on, int64_t *lost, struct arena *scratch,
-                         struct err *err);
+bool conversation_encode(struct ids *out, const struct conversation *c,
+                         const struct tokenizer *tokenizer, const struct template *template,
+                         enum train_on on, int64_t *lost, struct arena *scratch, struct err *err);
 /* Labels in n tokens of one document: the trained ones but for the first, which nothing predicts. */
 int64_t labels_in(const uint32_t *tokens, int64_t n);
 
@@ -51,22 +51,29 @@ struct cache_writer {
     char *pending; size_t n_pending;
 };
 bool cache_begin(struct cache_writer *w, const char *dir, const char *key, struct err *err);
-bool cache_add(struct cache_writer *w, const uint32_t *tokens, struct document d, struct text category, struct err *err);
+bool cache_add(struct cache_writer *w, const uint32_t *tokens, struct document d,
+               struct text category, struct err *err);
 /* Ends the file and gives it its name. */
-bool cache_end(struct cache_writer *w, const char *key, const struct source_report *report, struct err *err);
+bool cache_end(struct cache_writer *w, const char *key, const struct source_report *report,
+               struct err *err);
 void cache_abandon(struct cache_writer *w);
 
 /* False with an empty err where there is no such cache; with a sentence where it is damaged. */
-bool cache_open(struct token_cache **out, const char *dir, const char *key, int vocabulary, struct arena *a, struct err *err);
+bool cache_open(struct token_cache **out, const char *dir, const char *key, int vocabulary,
+                struct arena *a, struct err *err);
 /* Tokens from .. from+n-1 of a document. */
-bool cache_read(const struct token_cache *c, int64_t document, int64_t from, int64_t n, uint32_t *out, struct err *err);
+bool cache_read(const struct token_cache *c, int64_t document, int64_t from, int64_t n,
+                uint32_t *out, struct err *err);
 
 /* The key under which a source's tokens are kept; reads the file once where it does not remember it. */
-bool source_key(char key[33], const struct source_spec *spec, const struct data_settings *s, struct arena *a, struct err *err);
+bool source_key(char key[33], const struct source_spec *spec, const struct data_settings *s,
+                struct arena *a, struct err *err);
 /* Whether documents are cut to the window's length; splice puts the rest into the next window. */
 bool data_cuts(const struct data_settings *s);
 /* What a stream takes of a document: its tokens, or the first max_length; 0 where none of them is learnt. */
-int32_t document_taken(const struct token_cache *c, int64_t document, const struct data_settings *s);
+int32_t document_taken(const struct token_cache *c, int64_t document,
+                       const struct data_settings *s);
 /* In how many pieces of about equal length; more than 1 for a text over max_length where documents are cut. */
-int32_t document_pieces(const struct token_cache *c, int64_t document, const struct data_settings *s);
+int32_t document_pieces(const struct token_cache *c, int64_t document,
+                        const struct data_settings *s);
 #endif

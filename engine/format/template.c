@@ -1,19 +1,21 @@
 /* template.c - chat templates: opening them, and a conversation as segments.
  *
- * The language is the part of Jinja that chat templates of real models use, set up as transformers does
- * (trim_blocks, lstrip_blocks, break and continue, tojson without escaping):
+ * The language is the part of Jinja that chat templates of real models use, set up as transformers
+ * does (trim_blocks, lstrip_blocks, break and continue, tojson without escaping):
  *
- *   statements   if, for (with if, else, several names), set (also of a namespace, also as a block), macro,
- *                break, continue, generation, raw, comments
- *   expressions  texts, whole numbers, true, false, none, lists, mappings, or, and, not, == != < <= > >=,
- *                in, not in, + - * // % ~, x if y else z, a.b, a[b], slices, calls, filters, tests
- *   the rest     the tables of template_call.c; loop.index, index0, revindex, first, last, length, previtem ...
- *   given        messages, bos_token, eos_token, add_generation_prompt; tools and documents are none;
- *                strftime_now is not defined, so that a text does not depend on the day
+ *   statements   if, for (with if, else, several names), set (also of a namespace, as a block),
+ *                macro, break, continue, generation, raw, comments
+ *   expressions  texts, whole numbers, true, false, none, lists, mappings, or, and, not,
+ *                == != < <= > >=, in, not in, + - * // % ~, x if y else z, a.b, a[b], slices,
+ *                calls, filters, tests
+ *   the rest     the tables of template_call.c; loop.index, index0, revindex, first, last, length,
+ *                previtem, nextitem
+ *   given        messages, bos_token, eos_token, add_generation_prompt; tools and documents are
+ *                none; strftime_now is not defined, so that a text does not depend on the day
  *
- * What is an answer: the content of an assistant's message, what the template writes between parts of it,
- * and the end token behind it with the blanks before it. A template with {% generation %} blocks says it
- * itself. An end token is eos, or a word like <|im_end|> or </s>. */
+ * What is an answer: the content of an assistant's message, what the template writes between parts
+ * of it, and the end token behind it with the blanks before it. A template with {% generation %}
+ * blocks says it itself. An end token is eos, or a word like <|im_end|> or </s>. */
 #include "engine/format/template_tree.h"
 #include <stdio.h>
 #include <string.h>
@@ -37,14 +39,16 @@ static bool compile(struct template *t, struct text source, struct arena *a, str
     struct tokens tokens = {0};
     struct hash h;
     if ((int64_t)source.n > TEMPLATE_SOURCE_MOST)
-        return fail(err, "template %s has %zu bytes; at most %d are read", t->name, source.n, TEMPLATE_SOURCE_MOST);
+        return fail(err, "template %s has %zu bytes; at most %d are read", t->name, source.n,
+                    TEMPLATE_SOURCE_MOST);
     if (utf8_bad(source) < source.n)
         return fail(err, "template %s is not UTF-8 at byte %zu", t->name, utf8_bad(source));
     hash_start(&h, a);
     hash_add(&h, TEMPLATE_VERSION, sizeof TEMPLATE_VERSION);
     hash_add(&h, source.p, source.n);
     hash_text(&h, t->hash);
-    bool ok = template_lex(&tokens, source, t->name, a, err) && template_parse(&t->body, &t->generation, &tokens, t->name, a, err);
+    bool ok = template_lex(&tokens, source, t->name, a, err) &&
+              template_parse(&t->body, &t->generation, &tokens, t->name, a, err);
     return ok;
 }
 
@@ -65,23 +69,29 @@ static char *names_in(const char *dir, struct arena *a)
     return b.p;
 }
 
-static bool read_named(struct text *source, const char *name, const char *dir, struct arena *a, struct err *err)
+static bool read_named(struct text *source, const char *name, const char *dir, struct arena *a,
+                       struct err *err)
 {
     size_t n = strlen(name);
     bool path = strchr(name, '/') || (n > 6 && strcmp(name + n - 6, ".jinja") == 0);
-    char *file = path ? path_join(a, NULL, name) : arena_printf(a, "%s/%s.jinja", dir ? dir : ".", name);
+    char *file =
+        path ? path_join(a, NULL, name) : arena_printf(a, "%s/%s.jinja", dir ? dir : ".", name);
     if (!path && !path_exists(file))
-        return fail(err, "there is no template \"%s\"; auto, a path to a .jinja file, or %s", name, names_in(dir, a));
+        return fail(err, "there is no template \"%s\"; auto, a path to a .jinja file, or %s", name,
+                    names_in(dir, a));
     return file_read(source, file, TEMPLATE_SOURCE_MOST, a, err);
 }
 
-bool template_open(struct template **out, const char *spec, const char *dir, struct text own, struct arena *a, struct err *err)
+bool template_open(struct template **out, const char *spec, const char *dir, struct text own,
+                   struct arena *a, struct err *err)
 {
     struct template *t = NEW(a, struct template);
     struct text source = own;
     bool automatic = strcmp(spec, "auto") == 0;
     t->models_own = automatic && own.n > 0;
-    t->name = t->models_own ? "auto (the model's own)" : automatic ? "plain" : arena_string(a, spec, strlen(spec));
+    t->name = t->models_own ? "auto (the model's own)"
+              : automatic   ? "plain"
+                            : arena_string(a, spec, strlen(spec));
     if (!t->models_own && !read_named(&source, t->name, dir, a, err)) return false;
     if (!compile(t, source, a, err)) return false;
     *out = t;
@@ -107,7 +117,8 @@ static struct value messages_value(struct interp *in, const struct message *mess
     return value_list(list, n);
 }
 
-static struct segment *add_segment(struct segments *out, struct text text, int message, struct arena *a)
+static struct segment *add_segment(struct segments *out, struct text text, int message,
+                                   struct arena *a)
 {
     if (text.n == 0) return NULL;
     ROOM(a, out->list, out->n, out->cap);
@@ -135,11 +146,14 @@ static bool is_assistant(const struct message *messages, int n, int i)
 /* The template's own words between two parts of an assistant's message are part of the answer. */
 static bool between_parts(const struct written *w, int i)
 {
-    return i > 0 && i + 1 < w->n && w->runs[i - 1].message >= 0 && w->runs[i - 1].message == w->runs[i + 1].message;
+    return i > 0 && i + 1 < w->n && w->runs[i - 1].message >= 0 &&
+           w->runs[i - 1].message == w->runs[i + 1].message;
 }
 
-/* Splits the own words behind an answer: blanks and end token are of the answer, the rest is not. */
-static void put_own(struct segments *out, struct text t, int answered, struct text eos, struct arena *a)
+/* Splits the own words behind an answer: blanks and end token are of the answer, the rest is not.
+ */
+static void put_own(struct segments *out, struct text t, int answered, struct text eos,
+                    struct arena *a)
 {
     size_t blanks = 0;
     while (answered >= 0 && blanks < t.n && strchr(" \n\t", t.p[blanks]) && t.p[blanks]) blanks++;
@@ -155,8 +169,9 @@ static void put_own(struct segments *out, struct text t, int answered, struct te
 }
 
 /* Answers as the roles and the end tokens say. */
-static void segments_by_role(struct segments *out, const struct written *w, const struct message *messages, int n,
-                             struct text eos, struct arena *a)
+static void segments_by_role(struct segments *out, const struct written *w,
+                             const struct message *messages, int n, struct text eos,
+                             struct arena *a)
 {
     int answered = -1;
     for (int i = 0; i < w->n; i++) {
@@ -184,13 +199,15 @@ static int message_of_block(const struct written *w, int i)
     return -1;
 }
 
-static void segments_by_block(struct segments *out, const struct written *w, struct text eos, struct arena *a)
+static void segments_by_block(struct segments *out, const struct written *w, struct text eos,
+                              struct arena *a)
 {
     for (int i = 0; i < w->n; i++) {
         size_t from = i ? w->runs[i - 1].end : 0;
         struct text t = {w->text.p + from, w->runs[i].end - from};
         bool answer = w->runs[i].generation;
-        int message = w->runs[i].message < 0 && answer ? message_of_block(w, i) : w->runs[i].message;
+        int message =
+            w->runs[i].message < 0 && answer ? message_of_block(w, i) : w->runs[i].message;
         bool behind = answer && w->runs[i].message < 0 && i > 0 && w->runs[i - 1].generation;
         size_t end = behind ? end_token(t, eos) : 0;
         if (end) {
@@ -203,8 +220,8 @@ static void segments_by_block(struct segments *out, const struct written *w, str
     }
 }
 
-bool template_render(const struct template *t, const struct message *messages, int n, struct render how,
-                     struct segments *out, struct arena *a, struct err *err)
+bool template_render(const struct template *t, const struct message *messages, int n,
+                     struct render how, struct segments *out, struct arena *a, struct err *err)
 {
     struct written written = {.text = buf_make(a)};
     struct interp in = {.name = t->name, .a = a, .err = err, .out = &written};

@@ -1,260 +1,39 @@
-/* template_call.c - the filters, tests, methods and functions that templates may use: rows of four tables.
- * What is in no table is refused by name. */
+/* template_call.c - the filters, tests, methods and functions that templates may use: rows of four
+ * tables. What is in no table is refused by name. */
 #include "engine/format/template_tree.h"
 #include <string.h>
 
-/* ---- parts of texts ---- */
-
-struct span { size_t from, to; };
-
-static bool in_set(struct text set, const char *p, size_t n)
-{
-    for (size_t i = 0; i < set.n;) {
-        int32_t code;
-        size_t len = (size_t)utf8_decode(set.p + i, set.n - i, &code);
-        if (len == n && memcmp(set.p + i, p, n) == 0) return true;
-        i += len;
-    }
-    return false;
-}
-
-/* set NULL: blanks. */
-static bool strips(const struct value *set, const char *p, size_t n, int32_t code)
-{
-    return set ? in_set(set->text, p, n) : is_blank(code);
-}
-
-static struct span stripped(struct text t, const struct value *set, bool left, bool right)
-{
-    struct span s = {0, t.n};
-    int32_t code;
-    while (left && s.from < s.to) {
-        size_t n = (size_t)utf8_decode(t.p + s.from, t.n - s.from, &code);
-        if (!strips(set, t.p + s.from, n, code)) break;
-        s.from += n;
-    }
-    while (right && s.to > s.from) {
-        size_t at = s.to - 1;
-        while (at > s.from && ((unsigned char)t.p[at] & 0xC0) == 0x80) at--;
-        size_t n = (size_t)utf8_decode(t.p + at, t.n - at, &code);
-        if (!strips(set, t.p + at, n, code)) break;
-        s.to = at;
-    }
-    return s;
-}
-
-static bool want_text(struct interp *in, const struct value *v, const char *who)
-{
-    return v->kind == V_TEXT || template_fail(in, "%s of %s; a text is wanted", who, value_kind_name(v));
-}
-
-static bool strip(struct interp *in, const struct value *v, const struct args *args, bool left, bool right, struct value *out)
-{
-    const struct value *set = arg_get(args, 0, "chars");
-    if (set && set->kind == V_NONE) set = NULL;
-    if (set && !want_text(in, set, "strip with")) return false;
-    struct span s = stripped(v->text, set, left, right);
-    *out = value_part(in, v, s.from, s.to);
-    return template_work(in, (int64_t)(v->text.n >> 8));
-}
-
-/* ASCII only: what other letters become is another table's matter. */
-static bool change_case(struct interp *in, const struct value *v, const char *who, char how, struct value *out)
-{
-    char *p = arena_take(in->a, 1, v->text.n + 1);
-    bool start = true;
-    for (size_t i = 0; i < v->text.n; i++) {
-        char c = v->text.p[i];
-        if ((unsigned char)c >= 0x80) return template_fail(in, "%s of letters beyond ASCII is not understood", who);
-        bool letter = (c | 32) >= 'a' && (c | 32) <= 'z', up = how == 'u' || (start && how != 'l');
-        p[i] = !letter ? c : up ? (char)(c & ~32) : (char)(c | 32);
-        start = how == 't' && !letter;
-    }
-    *out = value_made(in, (struct text){p, v->text.n}, v);
-    return template_work(in, (int64_t)(v->text.n >> 8));
-}
-
-static bool put_part(struct interp *in, struct written *w, const struct value *v, size_t from, size_t to)
-{
-    struct value part = value_part(in, v, from, to);
-    return written_put(in, w, &part);
-}
-
-static bool replace(struct interp *in, const struct value *v, const struct args *args, struct value *out)
-{
-    const struct value *from = arg_get(args, 0, "old"), *to = arg_get(args, 1, "new"), *count = arg_get(args, 2, "count");
-    if (!from || !to || from->kind != V_TEXT || to->kind != V_TEXT) return template_fail(in, "replace takes two texts");
-    if (from->text.n == 0) return template_fail(in, "replace of the empty text is not understood");
-    int64_t most = count && count->kind == V_INT && count->number >= 0 ? count->number : INT64_MAX;
-    struct written w = {.text = buf_make(in->a)};
-    size_t at = 0;
-    for (; most > 0; most--) {
-        const char *hit = v->text.n > at ? memmem(v->text.p + at, v->text.n - at, from->text.p, from->text.n) : NULL;
-        if (!hit) break;
-        size_t i = (size_t)(hit - v->text.p);
-        struct value origin = value_part(in, v, i, i + from->text.n), with = value_made(in, to->text, &origin);
-        if (!template_work(in, 1) || !put_part(in, &w, v, at, i) || !written_put(in, &w, &with)) return false;
-        at = i + from->text.n;
-    }
-    if (at == 0) {
-        *out = *v;
-        return true;
-    }
-    if (!put_part(in, &w, v, at, v->text.n)) return false;
-    *out = written_value(in, &w);
-    return true;
-}
-
-struct pieces { struct value *list; int n, cap; };
-
-static bool add_piece(struct interp *in, struct pieces *p, const struct value *v, size_t from, size_t to)
-{
-    ROOM(in->a, p->list, p->n, p->cap);
-    p->list[p->n++] = value_part(in, v, from, to);
-    return template_work(in, 1);
-}
-
-/* split(): at runs of blanks. */
-static bool split_blanks(struct interp *in, const struct value *v, int64_t most, struct value *out)
-{
-    struct pieces p = {0};
-    struct text t = v->text;
-    size_t at = 0;
-    for (;;) {
-        int32_t code;
-        at += stripped((struct text){t.p + at, t.n - at}, NULL, true, false).from;
-        if (at >= t.n) break;
-        size_t end = at;
-        while (end < t.n) {
-            size_t n = (size_t)utf8_decode(t.p + end, t.n - end, &code);
-            if (is_blank(code) && p.n < most) break;
-            end += n;
-        }
-        if (p.n >= most) end = at + stripped((struct text){t.p + at, t.n - at}, NULL, false, true).to;
-        if (!add_piece(in, &p, v, at, end)) return false;
-        if (p.n > most) break;
-        at = end;
-    }
-    *out = value_list(p.list, p.n);
-    return true;
-}
-
-static bool split(struct interp *in, const struct value *v, const struct args *args, struct value *out)
-{
-    const struct value *by = arg_get(args, 0, "sep"), *limit = arg_get(args, 1, "maxsplit");
-    int64_t most = limit && limit->kind == V_INT && limit->number >= 0 ? limit->number : INT64_MAX;
-    if (!by || by->kind == V_NONE) return split_blanks(in, v, most, out);
-    if (!want_text(in, by, "split by")) return false;
-    if (by->text.n == 0) return template_fail(in, "split by the empty text");
-    struct pieces p = {0};
-    size_t at = 0;
-    for (; p.n < most;) {
-        const char *hit = v->text.n > at ? memmem(v->text.p + at, v->text.n - at, by->text.p, by->text.n) : NULL;
-        if (!hit) break;
-        if (!add_piece(in, &p, v, at, (size_t)(hit - v->text.p))) return false;
-        at = (size_t)(hit - v->text.p) + by->text.n;
-    }
-    if (!add_piece(in, &p, v, at, v->text.n)) return false;
-    *out = value_list(p.list, p.n);
-    return template_work(in, (int64_t)(v->text.n >> 8));
-}
-
-static bool ends_with(struct text t, struct text end, bool at_start)
-{
-    return t.n >= end.n && (end.n == 0 || memcmp(at_start ? t.p : t.p + t.n - end.n, end.p, end.n) == 0);
-}
-
-/* startswith and endswith take one text or a tuple of them. */
-static bool edge(struct interp *in, const struct value *v, const struct args *args, bool at_start, struct value *out)
-{
-    const struct value *what = arg_get(args, 0, "prefix");
-    struct value list;
-    if (!what) return template_fail(in, "startswith and endswith take a text");
-    list = what->kind == V_LIST ? *what : value_list((struct value *)what, 1);
-    bool yes = false;
-    for (int i = 0; i < list.n; i++) {
-        if (!want_text(in, &list.items[i], "startswith")) return false;
-        yes |= ends_with(v->text, list.items[i].text, at_start);
-    }
-    *out = value_bool(yes);
-    return true;
-}
-
-/* ---- JSON as Python's json.dumps(ensure_ascii=False) writes it ---- */
-
-static void put_json_text(struct buf *b, struct text t)
-{
-    static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
-    buf_put(b, "\"", 1);
-    for (size_t i = 0; i < t.n; i++) {
-        unsigned char c = (unsigned char)t.p[i];
-        const char *plain = c ? strchr(from, c) : NULL;
-        if (plain) buf_put(b, (char[]){'\\', to[plain - from]}, 2);
-        else if (c < 0x20) buf_printf(b, "\\u%04x", c);
-        else buf_put(b, t.p + i, 1);
-    }
-    buf_put(b, "\"", 1);
-}
-
-static void new_line(struct buf *b, int64_t indent, int depth)
-{
-    if (indent < 0) return;
-    buf_put(b, "\n", 1);
-    for (int64_t i = 0; i < indent * depth; i++) buf_put(b, " ", 1);
-}
-
-static bool put_json(struct interp *in, struct buf *b, const struct value *v, int64_t indent, int depth)
-{
-    if (!template_work(in, 1) || depth > TEMPLATE_DEPTH_MOST) return depth <= TEMPLATE_DEPTH_MOST ? false : template_fail(in, "tojson nests too deep");
-    bool map = v->kind == V_MAP;
-    int n = map ? v->map->n : v->n;
-    switch (v->kind) {
-    case V_NONE: buf_put(b, "null", 4); return true;
-    case V_BOOL: buf_printf(b, v->number ? "true" : "false"); return true;
-    case V_INT: buf_printf(b, "%lld", (long long)v->number); return true;
-    case V_TEXT: put_json_text(b, v->text); return template_work(in, (int64_t)(v->text.n >> 8));
-    case V_LIST: case V_MAP: break;
-    default: return template_fail(in, "tojson of %s", value_kind_name(v));
-    }
-    buf_put(b, map ? "{" : "[", 1);
-    for (int i = 0; i < n; i++) {
-        if (i) buf_printf(b, indent < 0 ? ", " : ",");
-        new_line(b, indent, depth + 1);
-        if (map) {
-            put_json_text(b, v->map->keys[i]);
-            buf_put(b, ": ", 2);
-        }
-        if (!put_json(in, b, map ? &v->map->values[i] : &v->items[i], indent, depth + 1)) return false;
-    }
-    if (n) new_line(b, indent, depth);
-    buf_put(b, map ? "}" : "]", 1);
-    return true;
-}
-
 /* ---- filters ---- */
 
-typedef bool filter(struct interp *in, const struct value *v, const struct args *args, struct value *out);
+typedef bool filter(struct interp *in, const struct value *v, const struct args *args,
+                    struct value *out);
 
-static bool filter_trim(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_trim(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
 {
     struct value t;
-    return value_string(in, v, &t) && strip(in, &t, args, true, true, out);
+    return value_string(in, v, &t) && text_strip(in, &t, args, true, true, out);
 }
 
-static bool filter_tojson(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_tojson(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
 {
     const struct value *indent = arg_get(args, 1, "indent");
     struct buf b = buf_make(in->a);
     for (int i = 0; i < args->n_named; i++)
         if (!text_is(args->names[i], "indent") && !text_is(args->names[i], "ensure_ascii"))
-            return template_fail(in, "tojson(%.*s=...) is not understood", (int)args->names[i].n, args->names[i].p);
-    int64_t spaces = indent && indent->kind == V_INT && indent->number >= 0 && indent->number <= 16 ? indent->number : -1;
-    if (!put_json(in, &b, v, spaces, 0)) return false;
+            return template_fail(in, "tojson(%.*s=...) is not understood", (int)args->names[i].n,
+                                 args->names[i].p);
+    int64_t spaces = indent && indent->kind == V_INT && indent->number >= 0 && indent->number <= 16
+                         ? indent->number
+                         : -1;
+    if (!value_json(in, &b, v, spaces, 0)) return false;
     *out = v->kind == V_TEXT ? value_made(in, buf_text(&b), v) : value_text(buf_text(&b));
     return true;
 }
 
-static bool filter_join(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_join(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
 {
     const struct value *by = arg_get(args, 0, "d"), *attribute = arg_get(args, 1, "attribute");
     struct value list, between = value_text((struct text){0}), item;
@@ -267,36 +46,68 @@ static bool filter_join(struct interp *in, const struct value *v, const struct a
             const struct value *field = map_get(item.map, attribute->text);
             item = field ? *field : value_undefined(attribute->text);
         }
-        if ((i && !written_put(in, &w, &between)) || !value_string(in, &item, &item) || !written_put(in, &w, &item)) return false;
+        if ((i && !written_put(in, &w, &between)) || !value_string(in, &item, &item) ||
+            !written_put(in, &w, &item))
+            return false;
     }
     *out = written_value(in, &w);
     return true;
 }
 
-static bool filter_length(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_length(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
 {
     (void)args;
-    int64_t n = v->kind == V_TEXT ? text_length(v->text) : v->kind == V_LIST ? v->n : v->kind == V_MAP ? v->map->n : 0;
+    int64_t n = v->kind == V_TEXT   ? text_length(v->text)
+                : v->kind == V_LIST ? v->n
+                : v->kind == V_MAP  ? v->map->n
+                                    : 0;
     if (v->kind != V_TEXT && v->kind != V_LIST && v->kind != V_MAP && v->kind != V_UNDEFINED)
         return template_fail(in, "%s has no length", value_kind_name(v));
     *out = value_int(n);
     return true;
 }
 
-static bool cased(struct interp *in, const struct value *v, const char *who, char how, struct value *out)
+static bool cased(struct interp *in, const struct value *v, const char *who, char how,
+                  struct value *out)
 {
     struct value t;
-    return value_string(in, v, &t) && change_case(in, &t, who, how, out);
+    return value_string(in, v, &t) && text_change_case(in, &t, who, how, out);
 }
 
-static bool filter_upper(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return cased(in, v, "upper", 'u', o); }
-static bool filter_lower(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return cased(in, v, "lower", 'l', o); }
-static bool filter_title(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return cased(in, v, "title", 't', o); }
-static bool filter_capitalize(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return cased(in, v, "capitalize", 'c', o); }
-
-static bool filter_default(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_upper(struct interp *in, const struct value *v, const struct args *args,
+                         struct value *out)
 {
-    const struct value *otherwise = arg_get(args, 0, "default_value"), *also_false = arg_get(args, 1, "boolean");
+    (void)args;
+    return cased(in, v, "upper", 'u', out);
+}
+
+static bool filter_lower(struct interp *in, const struct value *v, const struct args *args,
+                         struct value *out)
+{
+    (void)args;
+    return cased(in, v, "lower", 'l', out);
+}
+
+static bool filter_title(struct interp *in, const struct value *v, const struct args *args,
+                         struct value *out)
+{
+    (void)args;
+    return cased(in, v, "title", 't', out);
+}
+
+static bool filter_capitalize(struct interp *in, const struct value *v, const struct args *args,
+                              struct value *out)
+{
+    (void)args;
+    return cased(in, v, "capitalize", 'c', out);
+}
+
+static bool filter_default(struct interp *in, const struct value *v, const struct args *args,
+                           struct value *out)
+{
+    const struct value *otherwise = arg_get(args, 0, "default_value"),
+                       *also_false = arg_get(args, 1, "boolean");
     bool use = v->kind == V_UNDEFINED || (also_false && value_true(also_false) && !value_true(v));
     *out = !use ? *v : otherwise ? *otherwise : value_text((struct text){0});
     (void)in;
@@ -307,26 +118,41 @@ static bool edge_item(struct interp *in, const struct value *v, bool last, struc
 {
     struct value list;
     if (!value_iterate(in, v, &list)) return false;
-    *out = list.n ? list.items[last ? list.n - 1 : 0] : value_undefined(TEXT("the first or last of nothing"));
+    *out = list.n ? list.items[last ? list.n - 1 : 0]
+                  : value_undefined(TEXT("the first or last of nothing"));
     return true;
 }
 
-static bool filter_first(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return edge_item(in, v, false, o); }
-static bool filter_last(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return edge_item(in, v, true, o); }
-
-static bool filter_replace(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_first(struct interp *in, const struct value *v, const struct args *args,
+                         struct value *out)
 {
-    struct value t;
-    return value_string(in, v, &t) && replace(in, &t, args, out);
+    (void)args;
+    return edge_item(in, v, false, out);
 }
 
-static bool filter_string(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_last(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
+{
+    (void)args;
+    return edge_item(in, v, true, out);
+}
+
+static bool filter_replace(struct interp *in, const struct value *v, const struct args *args,
+                           struct value *out)
+{
+    struct value t;
+    return value_string(in, v, &t) && text_replace(in, &t, args, out);
+}
+
+static bool filter_string(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
 {
     (void)args;
     return value_string(in, v, out);
 }
 
-static bool filter_list(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_list(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
 {
     (void)args;
     return value_iterate(in, v, out);
@@ -338,7 +164,8 @@ static bool pairs(struct interp *in, const struct value *v, struct value *out)
         *out = value_list(NULL, 0);
         return true;
     }
-    if (v->kind != V_MAP) return template_fail(in, "items of %s; a mapping is wanted", value_kind_name(v));
+    if (v->kind != V_MAP)
+        return template_fail(in, "items of %s; a mapping is wanted", value_kind_name(v));
     struct value *list = NEW_N(in->a, struct value, v->map->n);
     for (int i = 0; i < v->map->n; i++) {
         struct value *pair = NEW_N(in->a, struct value, 2);
@@ -350,13 +177,15 @@ static bool pairs(struct interp *in, const struct value *v, struct value *out)
     return template_work(in, v->map->n);
 }
 
-static bool filter_items(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_items(struct interp *in, const struct value *v, const struct args *args,
+                         struct value *out)
 {
     (void)args;
     return pairs(in, v, out);
 }
 
-static bool filter_reverse(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_reverse(struct interp *in, const struct value *v, const struct args *args,
+                           struct value *out)
 {
     (void)args;
     struct value list;
@@ -367,15 +196,18 @@ static bool filter_reverse(struct interp *in, const struct value *v, const struc
     return true;
 }
 
-static bool filter_int(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_int(struct interp *in, const struct value *v, const struct args *args,
+                       struct value *out)
 {
     const struct value *otherwise = arg_get(args, 0, "default");
     int64_t n = 0;
-    struct span s = stripped(v->text, NULL, true, true);
-    bool negative = v->kind == V_TEXT && s.from < s.to && v->text.p[s.from] == '-', ok = v->kind == V_TEXT && s.to > s.from + negative;
+    struct span s = text_stripped(v->text, NULL, true, true);
+    bool negative = v->kind == V_TEXT && s.from < s.to && v->text.p[s.from] == '-',
+         ok = v->kind == V_TEXT && s.to > s.from + negative;
     for (size_t i = s.from + negative; ok && i < s.to; i++) {
         int d = v->text.p[i] - '0';
-        ok = d >= 0 && d <= 9 && !__builtin_mul_overflow(n, 10, &n) && !__builtin_add_overflow(n, d, &n);
+        ok = d >= 0 && d <= 9 && !__builtin_mul_overflow(n, 10, &n) &&
+             !__builtin_add_overflow(n, d, &n);
     }
     (void)in;
     if (v->kind == V_INT || v->kind == V_BOOL) *out = value_int(v->number);
@@ -384,13 +216,15 @@ static bool filter_int(struct interp *in, const struct value *v, const struct ar
 }
 
 /* Every line but the first moved by some blanks. */
-static bool filter_indent(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_indent(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
 {
     const struct value *width = arg_get(args, 0, "width"), *first = arg_get(args, 1, "first");
     char blanks[65];
     int64_t n = width && width->kind == V_INT ? width->number : 4;
     if (!want_text(in, v, "indent")) return false;
-    if (n < 0 || n > 64) return template_fail(in, "indent by %lld; 0 to 64 are understood", (long long)n);
+    if (n < 0 || n > 64)
+        return template_fail(in, "indent by %lld; 0 to 64 are understood", (long long)n);
     memset(blanks, ' ', sizeof blanks);
     struct value by = value_text((struct text){blanks, (size_t)n});
     struct written w = {.text = buf_make(in->a)};
@@ -400,7 +234,7 @@ static bool filter_indent(struct interp *in, const struct value *v, const struct
         end = hit ? (size_t)(hit - v->text.p) + 1 : v->text.n;
         bool blank_line = end == at + 1 && hit;
         if (at && !blank_line && !written_put(in, &w, &by)) return false;
-        if (!put_part(in, &w, v, at, end)) return false;
+        if (!written_part(in, &w, v, at, end)) return false;
     }
     *out = written_value(in, &w);
     return true;
@@ -413,9 +247,11 @@ static struct value field_of(const struct value *item, struct text name)
 }
 
 /* map(attribute="x", default=y) or map("filter", arguments). */
-static bool filter_map(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool filter_map(struct interp *in, const struct value *v, const struct args *args,
+                       struct value *out)
 {
-    const struct value *attribute = arg_get(args, ARGS_MOST, "attribute"), *otherwise = arg_get(args, ARGS_MOST, "default");
+    const struct value *attribute = arg_get(args, ARGS_MOST, "attribute"),
+                       *otherwise = arg_get(args, ARGS_MOST, "default");
     struct value list;
     struct args rest = {.n = args->n > 0 ? args->n - 1 : 0};
     if (!value_iterate(in, v, &list) || !template_work(in, list.n)) return false;
@@ -427,13 +263,15 @@ static bool filter_map(struct interp *in, const struct value *v, const struct ar
         if (attribute) {
             items[i] = field_of(&list.items[i], attribute->text);
             if (items[i].kind == V_UNDEFINED && otherwise) items[i] = *otherwise;
-        } else if (!template_filter(in, args->list[0].text, &list.items[i], &rest, &items[i])) return false;
+        } else if (!template_filter(in, args->list[0].text, &list.items[i], &rest, &items[i]))
+            return false;
     *out = value_list(items, list.n);
     return true;
 }
 
 /* selectattr(name, test, argument), select(test, argument) and their opposites. */
-static bool select_items(struct interp *in, const struct value *v, const struct args *args, bool attribute, bool want, struct value *out)
+static bool select_items(struct interp *in, const struct value *v, const struct args *args,
+                         bool attribute, bool want, struct value *out)
 {
     struct value list;
     int skip = attribute + 1, kept = 0;
@@ -441,110 +279,271 @@ static bool select_items(struct interp *in, const struct value *v, const struct 
     for (int i = 0; i < rest.n; i++) rest.list[i] = args->list[i + skip];
     for (int i = 0; i < skip && i < args->n; i++)
         if (!want_text(in, &args->list[i], "select by")) return false;
-    if (attribute && args->n < 1) return template_fail(in, "selectattr takes the name of an attribute");
+    if (attribute && args->n < 1)
+        return template_fail(in, "selectattr takes the name of an attribute");
     if (!value_iterate(in, v, &list) || !template_work(in, list.n)) return false;
     struct value *items = NEW_N(in->a, struct value, list.n);
     for (int i = 0; i < list.n; i++) {
-        struct value item = attribute ? field_of(&list.items[i], args->list[0].text) : list.items[i];
+        struct value item =
+            attribute ? field_of(&list.items[i], args->list[0].text) : list.items[i];
         bool yes = value_true(&item);
-        if (args->n > attribute && !template_test(in, args->list[attribute].text, &item, &rest, &yes)) return false;
+        if (args->n > attribute &&
+            !template_test(in, args->list[attribute].text, &item, &rest, &yes))
+            return false;
         if (yes == want) items[kept++] = list.items[i];
     }
     *out = value_list(items, kept);
     return true;
 }
 
-static bool filter_select(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return select_items(in, v, a, false, true, o); }
-static bool filter_reject(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return select_items(in, v, a, false, false, o); }
-static bool filter_selectattr(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return select_items(in, v, a, true, true, o); }
-static bool filter_rejectattr(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return select_items(in, v, a, true, false, o); }
+static bool filter_select(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
+{
+    return select_items(in, v, args, false, true, out);
+}
 
-static const struct { const char *name; filter *run; } filters[] = {
-    {"trim", filter_trim}, {"tojson", filter_tojson}, {"join", filter_join}, {"length", filter_length}, {"count", filter_length},
-    {"upper", filter_upper}, {"lower", filter_lower}, {"title", filter_title}, {"capitalize", filter_capitalize},
-    {"default", filter_default}, {"d", filter_default}, {"first", filter_first}, {"last", filter_last},
-    {"replace", filter_replace}, {"string", filter_string}, {"safe", filter_string}, {"list", filter_list},
-    {"items", filter_items}, {"reverse", filter_reverse}, {"int", filter_int}, {"indent", filter_indent}, {"map", filter_map},
-    {"select", filter_select}, {"reject", filter_reject}, {"selectattr", filter_selectattr}, {"rejectattr", filter_rejectattr},
+static bool filter_reject(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
+{
+    return select_items(in, v, args, false, false, out);
+}
+
+static bool filter_selectattr(struct interp *in, const struct value *v, const struct args *args,
+                              struct value *out)
+{
+    return select_items(in, v, args, true, true, out);
+}
+
+static bool filter_rejectattr(struct interp *in, const struct value *v, const struct args *args,
+                              struct value *out)
+{
+    return select_items(in, v, args, true, false, out);
+}
+
+static const struct {
+    const char *name;
+    filter *run;
+} filters[] = {
+    {"trim", filter_trim},
+    {"tojson", filter_tojson},
+    {"join", filter_join},
+    {"length", filter_length},
+    {"count", filter_length},
+    {"upper", filter_upper},
+    {"lower", filter_lower},
+    {"title", filter_title},
+    {"capitalize", filter_capitalize},
+    {"default", filter_default},
+    {"d", filter_default},
+    {"first", filter_first},
+    {"last", filter_last},
+    {"replace", filter_replace},
+    {"string", filter_string},
+    {"safe", filter_string},
+    {"list", filter_list},
+    {"items", filter_items},
+    {"reverse", filter_reverse},
+    {"int", filter_int},
+    {"indent", filter_indent},
+    {"map", filter_map},
+    {"select", filter_select},
+    {"reject", filter_reject},
+    {"selectattr", filter_selectattr},
+    {"rejectattr", filter_rejectattr},
 };
 
-bool template_filter(struct interp *in, struct text name, const struct value *v, const struct args *args, struct value *out)
+bool template_filter(struct interp *in, struct text name, const struct value *v,
+                     const struct args *args, struct value *out)
 {
     for (size_t i = 0; i < COUNT(filters); i++)
         if (text_is(name, filters[i].name)) return filters[i].run(in, v, args, out);
-    return template_fail(in, "the filter \"%.*s\" is not understood; choose another template", (int)name.n, name.p);
+    return template_fail(in, "the filter \"%.*s\" is not understood; choose another template",
+                         (int)name.n, name.p);
 }
 
 /* ---- tests ---- */
 
 typedef bool test(const struct value *v, const struct value *arg);
 
-static bool test_defined(const struct value *v, const struct value *a) { (void)a; return v->kind != V_UNDEFINED; }
-static bool test_undefined(const struct value *v, const struct value *a) { (void)a; return v->kind == V_UNDEFINED; }
-static bool test_none(const struct value *v, const struct value *a) { (void)a; return v->kind == V_NONE; }
-static bool test_string(const struct value *v, const struct value *a) { (void)a; return v->kind == V_TEXT; }
-static bool test_mapping(const struct value *v, const struct value *a) { (void)a; return v->kind == V_MAP; }
-static bool test_sequence(const struct value *v, const struct value *a) { (void)a; return v->kind == V_TEXT || v->kind == V_LIST || v->kind == V_MAP || v->kind == V_UNDEFINED; }
-static bool test_number(const struct value *v, const struct value *a) { (void)a; return v->kind == V_INT || v->kind == V_BOOL; }
-static bool test_integer(const struct value *v, const struct value *a) { (void)a; return v->kind == V_INT; }
-static bool test_boolean(const struct value *v, const struct value *a) { (void)a; return v->kind == V_BOOL; }
-static bool test_true(const struct value *v, const struct value *a) { (void)a; return v->kind == V_BOOL && v->number; }
-static bool test_false(const struct value *v, const struct value *a) { (void)a; return v->kind == V_BOOL && !v->number; }
-static bool test_odd(const struct value *v, const struct value *a) { (void)a; return test_number(v, a) && v->number % 2 != 0; }
-static bool test_even(const struct value *v, const struct value *a) { (void)a; return test_number(v, a) && v->number % 2 == 0; }
-static bool test_callable(const struct value *v, const struct value *a) { (void)a; return v->kind == V_MACRO; }
+static bool test_defined(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind != V_UNDEFINED;
+}
+static bool test_undefined(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_UNDEFINED;
+}
+static bool test_none(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_NONE;
+}
+static bool test_string(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_TEXT;
+}
+static bool test_mapping(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_MAP;
+}
+static bool test_sequence(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_TEXT || v->kind == V_LIST || v->kind == V_MAP || v->kind == V_UNDEFINED;
+}
+static bool test_number(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_INT || v->kind == V_BOOL;
+}
+static bool test_integer(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_INT;
+}
+static bool test_boolean(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_BOOL;
+}
+static bool test_true(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_BOOL && v->number;
+}
+static bool test_false(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_BOOL && !v->number;
+}
+static bool test_odd(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return test_number(v, a) && v->number % 2 != 0;
+}
+static bool test_even(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return test_number(v, a) && v->number % 2 == 0;
+}
+static bool test_callable(const struct value *v, const struct value *a)
+{
+    (void)a;
+    return v->kind == V_MACRO;
+}
 static bool test_equal(const struct value *v, const struct value *a) { return value_equal(v, a); }
-static bool test_unequal(const struct value *v, const struct value *a) { return !value_equal(v, a); }
-static bool test_divisible(const struct value *v, const struct value *a) { return test_number(v, a) && a->kind == V_INT && a->number != 0 && a->number != -1 && v->number % a->number == 0; }
+static bool test_unequal(const struct value *v, const struct value *a)
+{
+    return !value_equal(v, a);
+}
+static bool test_divisible(const struct value *v, const struct value *a)
+{
+    return test_number(v, a) && a->kind == V_INT && a->number != 0 && a->number != -1 &&
+           v->number % a->number == 0;
+}
 
 static bool test_in(const struct value *v, const struct value *a)
 {
     bool yes = false;
     if (a->kind == V_TEXT && v->kind == V_TEXT)
-        return v->text.n == 0 || (a->text.n >= v->text.n && memmem(a->text.p, a->text.n, v->text.p, v->text.n));
+        return v->text.n == 0 ||
+               (a->text.n >= v->text.n && memmem(a->text.p, a->text.n, v->text.p, v->text.n));
     if (a->kind == V_MAP) return v->kind == V_TEXT && map_get(a->map, v->text);
     for (int i = 0; a->kind == V_LIST && i < a->n && !yes; i++) yes = value_equal(v, &a->items[i]);
     return yes;
 }
 
-static const struct { const char *name; test *run; bool argument; } tests[] = {
-    {"defined", test_defined, false}, {"undefined", test_undefined, false}, {"none", test_none, false},
-    {"string", test_string, false}, {"mapping", test_mapping, false}, {"sequence", test_sequence, false},
-    {"iterable", test_sequence, false}, {"number", test_number, false}, {"integer", test_integer, false},
-    {"boolean", test_boolean, false}, {"true", test_true, false}, {"false", test_false, false}, {"odd", test_odd, false},
-    {"even", test_even, false}, {"callable", test_callable, false}, {"equalto", test_equal, true}, {"eq", test_equal, true},
-    {"ne", test_unequal, true}, {"sameas", test_equal, true}, {"divisibleby", test_divisible, true}, {"in", test_in, true},
+static const struct {
+    const char *name;
+    test *run;
+    bool argument;
+} tests[] = {
+    {"defined", test_defined, false},
+    {"undefined", test_undefined, false},
+    {"none", test_none, false},
+    {"string", test_string, false},
+    {"mapping", test_mapping, false},
+    {"sequence", test_sequence, false},
+    {"iterable", test_sequence, false},
+    {"number", test_number, false},
+    {"integer", test_integer, false},
+    {"boolean", test_boolean, false},
+    {"true", test_true, false},
+    {"false", test_false, false},
+    {"odd", test_odd, false},
+    {"even", test_even, false},
+    {"callable", test_callable, false},
+    {"equalto", test_equal, true},
+    {"eq", test_equal, true},
+    {"ne", test_unequal, true},
+    {"sameas", test_equal, true},
+    {"divisibleby", test_divisible, true},
+    {"in", test_in, true},
 };
 
-bool template_test(struct interp *in, struct text name, const struct value *v, const struct args *args, bool *out)
+bool template_test(struct interp *in, struct text name, const struct value *v,
+                   const struct args *args, bool *out)
 {
     for (size_t i = 0; i < COUNT(tests); i++) {
         if (!text_is(name, tests[i].name)) continue;
-        if (tests[i].argument && args->n < 1) return template_fail(in, "the test \"%s\" takes an argument", tests[i].name);
+        if (tests[i].argument && args->n < 1)
+            return template_fail(in, "the test \"%s\" takes an argument", tests[i].name);
         *out = tests[i].run(v, &args->list[0]);
         return true;
     }
-    return template_fail(in, "the test \"%.*s\" is not understood; choose another template", (int)name.n, name.p);
+    return template_fail(in, "the test \"%.*s\" is not understood; choose another template",
+                         (int)name.n, name.p);
 }
 
 /* ---- methods ---- */
 
-typedef bool method(struct interp *in, const struct value *v, const struct args *args, struct value *out);
+typedef bool method(struct interp *in, const struct value *v, const struct args *args,
+                    struct value *out);
 
-static bool method_strip(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return strip(in, v, a, true, true, o); }
-static bool method_lstrip(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return strip(in, v, a, true, false, o); }
-static bool method_rstrip(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return strip(in, v, a, false, true, o); }
-static bool method_starts(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return edge(in, v, a, true, o); }
-static bool method_ends(struct interp *in, const struct value *v, const struct args *a, struct value *o) { return edge(in, v, a, false, o); }
+static bool method_strip(struct interp *in, const struct value *v, const struct args *args,
+                         struct value *out)
+{
+    return text_strip(in, v, args, true, true, out);
+}
 
-static bool method_join(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool method_lstrip(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
+{
+    return text_strip(in, v, args, true, false, out);
+}
+
+static bool method_rstrip(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
+{
+    return text_strip(in, v, args, false, true, out);
+}
+
+static bool method_starts(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
+{
+    return text_edge(in, v, args, true, out);
+}
+
+static bool method_ends(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
+{
+    return text_edge(in, v, args, false, out);
+}
+
+static bool method_join(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
 {
     struct args by = {.n = 1, .list = {*v}};
     if (args->n != 1) return template_fail(in, "join takes a list");
     return filter_join(in, &args->list[0], &by, out);
 }
 
-static bool method_get(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool method_get(struct interp *in, const struct value *v, const struct args *args,
+                       struct value *out)
 {
     const struct value *key = arg_get(args, 0, "key"), *otherwise = arg_get(args, 1, "default");
     if (!key || key->kind != V_TEXT) return template_fail(in, "get takes a key");
@@ -553,17 +552,30 @@ static bool method_get(struct interp *in, const struct value *v, const struct ar
     return true;
 }
 
-static bool method_items(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return pairs(in, v, o); }
-static bool method_keys(struct interp *in, const struct value *v, const struct args *a, struct value *o) { (void)a; return value_iterate(in, v, o); }
+static bool method_items(struct interp *in, const struct value *v, const struct args *args,
+                         struct value *out)
+{
+    (void)args;
+    return pairs(in, v, out);
+}
 
-static bool method_values(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool method_keys(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
+{
+    (void)args;
+    return value_iterate(in, v, out);
+}
+
+static bool method_values(struct interp *in, const struct value *v, const struct args *args,
+                          struct value *out)
 {
     (void)in, (void)args;
     *out = value_list(v->map->values, v->map->n);
     return true;
 }
 
-static bool method_find(struct interp *in, const struct value *v, const struct args *args, struct value *out)
+static bool method_find(struct interp *in, const struct value *v, const struct args *args,
+                        struct value *out)
 {
     if (args->n != 1 || args->list[0].kind != V_TEXT) return template_fail(in, "find takes a text");
     struct text t = v->text, w = args->list[0].text;
@@ -572,22 +584,41 @@ static bool method_find(struct interp *in, const struct value *v, const struct a
     return true;
 }
 
-static const struct { enum value_kind of; const char *name; method *run; } methods[] = {
-    {V_TEXT, "strip", method_strip}, {V_TEXT, "lstrip", method_lstrip}, {V_TEXT, "rstrip", method_rstrip},
-    {V_TEXT, "split", split}, {V_TEXT, "startswith", method_starts}, {V_TEXT, "endswith", method_ends},
-    {V_TEXT, "replace", replace}, {V_TEXT, "upper", filter_upper}, {V_TEXT, "lower", filter_lower},
-    {V_TEXT, "title", filter_title}, {V_TEXT, "capitalize", filter_capitalize}, {V_TEXT, "join", method_join},
-    {V_TEXT, "find", method_find}, {V_MAP, "get", method_get}, {V_MAP, "items", method_items}, {V_MAP, "keys", method_keys},
+static const struct {
+    enum value_kind of;
+    const char *name;
+    method *run;
+} methods[] = {
+    {V_TEXT, "strip", method_strip},
+    {V_TEXT, "lstrip", method_lstrip},
+    {V_TEXT, "rstrip", method_rstrip},
+    {V_TEXT, "split", text_split},
+    {V_TEXT, "startswith", method_starts},
+    {V_TEXT, "endswith", method_ends},
+    {V_TEXT, "replace", text_replace},
+    {V_TEXT, "upper", filter_upper},
+    {V_TEXT, "lower", filter_lower},
+    {V_TEXT, "title", filter_title},
+    {V_TEXT, "capitalize", filter_capitalize},
+    {V_TEXT, "join", method_join},
+    {V_TEXT, "find", method_find},
+    {V_MAP, "get", method_get},
+    {V_MAP, "items", method_items},
+    {V_MAP, "keys", method_keys},
     {V_MAP, "values", method_values},
 };
 
-bool template_method(struct interp *in, const struct value *v, struct text name, const struct args *args, struct value *out)
+bool template_method(struct interp *in, const struct value *v, struct text name,
+                     const struct args *args, struct value *out)
 {
     for (size_t i = 0; i < COUNT(methods); i++)
-        if (v->kind == methods[i].of && text_is(name, methods[i].name)) return methods[i].run(in, v, args, out);
+        if (v->kind == methods[i].of && text_is(name, methods[i].name))
+            return methods[i].run(in, v, args, out);
     if (v->kind == V_UNDEFINED)
-        return template_fail(in, "%.*s() of %.*s, which is undefined", (int)name.n, name.p, (int)v->text.n, v->text.p);
-    return template_fail(in, "the method \"%.*s\" of %s is not understood; choose another template", (int)name.n, name.p, value_kind_name(v));
+        return template_fail(in, "%.*s() of %.*s, which is undefined", (int)name.n, name.p,
+                             (int)v->text.n, v->text.p);
+    return template_fail(in, "the method \"%.*s\" of %s is not understood; choose another template",
+                         (int)name.n, name.p, value_kind_name(v));
 }
 
 /* ---- functions ---- */
@@ -597,10 +628,12 @@ static bool call_raise(struct interp *in, const struct args *args, struct value 
     struct value t = value_text(TEXT("no reason is given"));
     *out = value_none();
     if (args->n > 0 && !value_string(in, &args->list[0], &t)) return false;
-    return template_fail(in, "it refuses this conversation: %.*s", t.text.n > 300 ? 300 : (int)t.text.n, t.text.p);
+    return template_fail(in, "it refuses this conversation: %.*s",
+                         t.text.n > 300 ? 300 : (int)t.text.n, t.text.p);
 }
 
-static bool named_map(struct interp *in, const struct args *args, enum value_kind kind, struct value *out)
+static bool named_map(struct interp *in, const struct args *args, enum value_kind kind,
+                      struct value *out)
 {
     struct map *m = NEW(in->a, struct map);
     if (args->n > 0 && args->list[0].kind == V_MAP)
@@ -611,21 +644,30 @@ static bool named_map(struct interp *in, const struct args *args, enum value_kin
     return true;
 }
 
-static bool call_namespace(struct interp *in, const struct args *args, struct value *out) { return named_map(in, args, V_NAMESPACE, out); }
-static bool call_dict(struct interp *in, const struct args *args, struct value *out) { return named_map(in, args, V_MAP, out); }
+static bool call_namespace(struct interp *in, const struct args *args, struct value *out)
+{
+    return named_map(in, args, V_NAMESPACE, out);
+}
+static bool call_dict(struct interp *in, const struct args *args, struct value *out)
+{
+    return named_map(in, args, V_MAP, out);
+}
 
 static bool call_range(struct interp *in, const struct args *args, struct value *out)
 {
     int64_t n[3] = {0, 0, 1}, count = 0;
     for (int i = 0; i < args->n; i++)
-        if (args->list[i].kind != V_INT || args->n > 3) return template_fail(in, "range takes one to three numbers");
+        if (args->list[i].kind != V_INT || args->n > 3)
+            return template_fail(in, "range takes one to three numbers");
     if (args->n < 1) return template_fail(in, "range takes one to three numbers");
     n[1] = args->list[0].number;
     for (int i = 0; args->n > 1 && i < args->n; i++) n[i] = args->list[i].number;
     for (int i = 0; i < 3; i++)
-        if (n[i] > INT32_MAX || n[i] < -INT32_MAX) return template_fail(in, "range over %lld", (long long)n[i]);
+        if (n[i] > INT32_MAX || n[i] < -INT32_MAX)
+            return template_fail(in, "range over %lld", (long long)n[i]);
     if (n[2] == 0) return template_fail(in, "range with the step 0");
-    if (n[2] > 0 ? n[1] > n[0] : n[1] < n[0]) count = n[2] > 0 ? (n[1] - n[0] + n[2] - 1) / n[2] : (n[0] - n[1] - n[2] - 1) / -n[2];
+    if (n[2] > 0 ? n[1] > n[0] : n[1] < n[0])
+        count = n[2] > 0 ? (n[1] - n[0] + n[2] - 1) / n[2] : (n[0] - n[1] - n[2] - 1) / -n[2];
     if (!template_work(in, count)) return false;
     struct value *items = NEW_N(in->a, struct value, count);
     for (int64_t i = 0; i < count; i++) items[i] = value_int(n[0] + i * n[2]);
@@ -633,17 +675,25 @@ static bool call_range(struct interp *in, const struct args *args, struct value 
     return true;
 }
 
-static const struct { const char *name; bool (*run)(struct interp *, const struct args *, struct value *); } functions[] = {
-    {"raise_exception", call_raise}, {"namespace", call_namespace}, {"dict", call_dict}, {"range", call_range},
+static const struct {
+    const char *name;
+    bool (*run)(struct interp *, const struct args *, struct value *);
+} functions[] = {
+    {"raise_exception", call_raise},
+    {"namespace", call_namespace},
+    {"dict", call_dict},
+    {"range", call_range},
 };
 
-bool template_function(struct interp *in, struct text name, const struct args *args, struct value *out, bool *known)
+bool template_function(struct interp *in, struct text name, const struct args *args,
+                       struct value *out, bool *known)
 {
     *known = true;
     for (size_t i = 0; i < COUNT(functions); i++)
         if (text_is(name, functions[i].name)) return functions[i].run(in, args, out);
     if (text_is(name, "strftime_now"))
-        return template_fail(in, "strftime_now would make the text depend on the day; choose another template");
+        return template_fail(
+            in, "strftime_now would make the text depend on the day; choose another template");
     *known = false;
     return true;
 }

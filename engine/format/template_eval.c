@@ -1,7 +1,7 @@
 /* template_eval.c - walks the tree: expressions give values, statements write.
  *
- * Variables lie on one stack. A pass of a loop begins a frame: what is set in it ends with it, as in Jinja;
- * a namespace is how templates carry something out of a loop. */
+ * Variables lie on one stack. A pass of a loop begins a frame: what is set in it ends with it, as
+ * in Jinja; a namespace is how templates carry something out of a loop. */
 #include "engine/format/template_tree.h"
 #include <string.h>
 
@@ -30,8 +30,10 @@ void variable_set(struct interp *in, struct text name, struct value v)
 static bool eval_constant(struct interp *in, const struct node *n, struct value *out)
 {
     (void)in;
-    *out = n->kind == N_TEXT ? value_text(n->name) : n->kind == N_INT ? value_int(n->number)
-         : n->kind == N_BOOL ? value_bool(n->number != 0) : value_none();
+    *out = n->kind == N_TEXT   ? value_text(n->name)
+           : n->kind == N_INT  ? value_int(n->number)
+           : n->kind == N_BOOL ? value_bool(n->number != 0)
+                               : value_none();
     return true;
 }
 
@@ -56,8 +58,11 @@ static bool eval_map(struct interp *in, const struct node *n, struct value *out)
     struct map *m = NEW(in->a, struct map);
     for (int i = 0; i < n->items.n; i++) {
         struct value key, v;
-        if (!template_eval(in, n->keys.list[i], &key) || !template_eval(in, n->items.list[i], &v)) return false;
-        if (key.kind != V_TEXT) return template_fail(in, "a mapping has %s as a key; only texts are understood", value_kind_name(&key));
+        if (!template_eval(in, n->keys.list[i], &key) || !template_eval(in, n->items.list[i], &v))
+            return false;
+        if (key.kind != V_TEXT)
+            return template_fail(in, "a mapping has %s as a key; only texts are understood",
+                                 value_kind_name(&key));
         map_put(in->a, m, key.text, v);
     }
     *out = (struct value){.kind = V_MAP, .map = m};
@@ -66,11 +71,19 @@ static bool eval_map(struct interp *in, const struct node *n, struct value *out)
 
 static bool loop_field(const struct loop *l, struct text name, struct value *out)
 {
-    const struct { const char *name; struct value value; } rows[] = {
-        {"index", value_int(l->at + 1)}, {"index0", value_int(l->at)},
-        {"revindex", value_int(l->n - l->at)}, {"revindex0", value_int(l->n - l->at - 1)},
-        {"first", value_bool(l->at == 0)}, {"last", value_bool(l->at == l->n - 1)},
-        {"length", value_int(l->n)}, {"depth", value_int(1)}, {"depth0", value_int(0)}, /* they count recursion */
+    const struct {
+        const char *name;
+        struct value value;
+    } rows[] = {
+        {"index", value_int(l->at + 1)},
+        {"index0", value_int(l->at)},
+        {"revindex", value_int(l->n - l->at)},
+        {"revindex0", value_int(l->n - l->at - 1)},
+        {"first", value_bool(l->at == 0)},
+        {"last", value_bool(l->at == l->n - 1)},
+        {"length", value_int(l->n)},
+        {"depth", value_int(1)},
+        {"depth0", value_int(0)}, /* they count recursion */
         {"previtem", l->at > 0 ? l->items[l->at - 1] : missing("loop.previtem")},
         {"nextitem", l->at + 1 < l->n ? l->items[l->at + 1] : missing("loop.nextitem")},
     };
@@ -87,7 +100,8 @@ static bool get_field(struct interp *in, const struct value *v, struct text name
     const struct value *found = NULL;
     *out = value_undefined(name);
     if (v->kind == V_UNDEFINED)
-        return template_fail(in, "\"%.*s\" is asked of %.*s, which is undefined", (int)name.n, name.p, (int)v->text.n, v->text.p);
+        return template_fail(in, "\"%.*s\" is asked of %.*s, which is undefined", (int)name.n,
+                             name.p, (int)v->text.n, v->text.p);
     if (v->kind == V_MAP || v->kind == V_NAMESPACE) found = map_get(v->map, name);
     if (found) *out = *found;
     if (v->kind == V_LOOP && !loop_field(v->loop, name, out))
@@ -105,8 +119,10 @@ static bool eval_index(struct interp *in, const struct node *n, struct value *ou
 {
     struct value v, at;
     if (!template_eval(in, n->a, &v) || !template_eval(in, n->b, &at)) return false;
-    if (v.kind == V_UNDEFINED) return template_fail(in, "%.*s is undefined; it has no elements", (int)v.text.n, v.text.p);
-    if (at.kind == V_TEXT && (v.kind == V_MAP || v.kind == V_NAMESPACE)) return get_field(in, &v, at.text, out);
+    if (v.kind == V_UNDEFINED)
+        return template_fail(in, "%.*s is undefined; it has no elements", (int)v.text.n, v.text.p);
+    if (at.kind == V_TEXT && (v.kind == V_MAP || v.kind == V_NAMESPACE))
+        return get_field(in, &v, at.text, out);
     *out = missing("an element");
     if (at.kind != V_INT) return true;
     int64_t length = v.kind == V_LIST ? v.n : v.kind == V_TEXT ? text_length(v.text) : 0;
@@ -129,7 +145,8 @@ static int64_t bound(const struct value *v, int64_t otherwise, int64_t length, b
     return i < least ? least : i > most ? most : i;
 }
 
-static bool slice_items(struct interp *in, const struct value *v, int64_t from, int64_t to, int64_t step, struct value *out)
+static bool slice_items(struct interp *in, const struct value *v, int64_t from, int64_t to,
+                        int64_t step, struct value *out)
 {
     struct value list;
     if (!value_iterate(in, v, &list) || !template_work(in, list.n)) return false;
@@ -151,12 +168,15 @@ static bool eval_slice(struct interp *in, const struct node *n, struct value *ou
     if (!template_eval(in, n->items.list[0], &v)) return false;
     for (int i = 0; i < 3; i++) {
         part[i] = value_none();
-        if (n->items.list[i + 1] && !template_eval(in, n->items.list[i + 1], &part[i])) return false;
+        if (n->items.list[i + 1] && !template_eval(in, n->items.list[i + 1], &part[i]))
+            return false;
     }
-    if (v.kind != V_LIST && v.kind != V_TEXT) return template_fail(in, "%s has no slices", value_kind_name(&v));
+    if (v.kind != V_LIST && v.kind != V_TEXT)
+        return template_fail(in, "%s has no slices", value_kind_name(&v));
     int64_t length = v.kind == V_LIST ? v.n : text_length(v.text);
     int64_t step = part[2].kind == V_INT ? part[2].number : 1;
-    if (step == 0 || step > INT32_MAX || step < -INT32_MAX) return template_fail(in, "a slice has the step %lld", (long long)step);
+    if (step == 0 || step > INT32_MAX || step < -INT32_MAX)
+        return template_fail(in, "a slice has the step %lld", (long long)step);
     int64_t from = bound(&part[0], step > 0 ? 0 : length - 1, length, step < 0);
     int64_t to = bound(&part[1], step > 0 ? length : -1, length, step < 0);
     if (v.kind == V_LIST || step != 1) return slice_items(in, &v, from, to, step, out);
@@ -187,7 +207,9 @@ const struct value *arg_get(const struct args *args, int i, const char *name)
 
 static bool bind(struct interp *in, const struct node *m, const struct args *args)
 {
-    if (args->n > m->n_names) return template_fail(in, "macro %.*s takes %d arguments", (int)m->name.n, m->name.p, m->n_names);
+    if (args->n > m->n_names)
+        return template_fail(in, "macro %.*s takes %d arguments", (int)m->name.n, m->name.p,
+                             m->n_names);
     for (int i = 0; i < m->n_names; i++) {
         char name[64];
         struct text t = m->names[i];
@@ -215,10 +237,12 @@ static bool capture(struct interp *in, const struct body *body, struct value *ou
     return ok;
 }
 
-static bool call_macro(struct interp *in, const struct node *m, const struct args *args, struct value *out)
+static bool call_macro(struct interp *in, const struct node *m, const struct args *args,
+                       struct value *out)
 {
     int frame = in->frame, n = in->n_variables, line = in->line;
-    if (in->calls >= TEMPLATE_CALLS_MOST) return template_fail(in, "macros call each other more than %d deep", TEMPLATE_CALLS_MOST);
+    if (in->calls >= TEMPLATE_CALLS_MOST)
+        return template_fail(in, "macros call each other more than %d deep", TEMPLATE_CALLS_MOST);
     in->calls++;
     in->frame = n;
     bool ok = bind(in, m, args) && capture(in, &m->body, out);
@@ -239,18 +263,22 @@ static bool eval_call(struct interp *in, const struct node *n, struct value *out
     if (n->a->kind == N_NAME && !variable_get(in, n->a->name)) {
         in->line = n->line;
         if (!template_function(in, n->a->name, &args, out, &known)) return false;
-        return known || template_fail(in, "the function \"%.*s\" is not understood; choose another template",
-                                      (int)n->a->name.n, n->a->name.p);
+        return known ||
+               template_fail(in, "the function \"%.*s\" is not understood; choose another template",
+                             (int)n->a->name.n, n->a->name.p);
     }
     if (n->a->kind == N_GET) {
         if (!template_eval(in, n->a->a, &of)) return false;
-        const struct value *macro = of.kind == V_NAMESPACE || of.kind == V_MAP ? map_get(of.map, n->a->name) : NULL;
+        const struct value *macro =
+            of.kind == V_NAMESPACE || of.kind == V_MAP ? map_get(of.map, n->a->name) : NULL;
         in->line = n->line;
-        if (!macro || macro->kind != V_MACRO) return template_method(in, &of, n->a->name, &args, out);
+        if (!macro || macro->kind != V_MACRO)
+            return template_method(in, &of, n->a->name, &args, out);
         return call_macro(in, macro->macro, &args, out);
     }
     if (!template_eval(in, n->a, &of)) return false;
-    if (of.kind != V_MACRO) return template_fail(in, "%s is called like a function", value_kind_name(&of));
+    if (of.kind != V_MACRO)
+        return template_fail(in, "%s is called like a function", value_kind_name(&of));
     return call_macro(in, of.macro, &args, out);
 }
 
@@ -287,7 +315,8 @@ static bool eval_negate(struct interp *in, const struct node *n, struct value *o
 {
     struct value v;
     if (!template_eval(in, n->a, &v)) return false;
-    if (v.kind != V_INT || v.number == INT64_MIN) return template_fail(in, "'-' before %s", value_kind_name(&v));
+    if (v.kind != V_INT || v.number == INT64_MIN)
+        return template_fail(in, "'-' before %s", value_kind_name(&v));
     *out = value_int(-v.number);
     return true;
 }
@@ -308,7 +337,8 @@ static bool eval_choice(struct interp *in, const struct node *n, struct value *o
     return !n->c || template_eval(in, n->c, out);
 }
 
-static bool joined(struct interp *in, const struct value *a, const struct value *b, struct value *out)
+static bool joined(struct interp *in, const struct value *a, const struct value *b,
+                   struct value *out)
 {
     struct written w = {.text = buf_make(in->a)};
     if (b->text.n == 0 || a->text.n == 0) {
@@ -320,7 +350,8 @@ static bool joined(struct interp *in, const struct value *a, const struct value 
     return true;
 }
 
-static bool list_sum(struct interp *in, const struct value *a, const struct value *b, struct value *out)
+static bool list_sum(struct interp *in, const struct value *a, const struct value *b,
+                     struct value *out)
 {
     if (!template_work(in, a->n + b->n)) return false;
     struct value *items = NEW_N(in->a, struct value, a->n + b->n);
@@ -333,8 +364,10 @@ static bool arithmetic(struct interp *in, char op, int64_t a, int64_t b, struct 
 {
     int64_t r = 0;
     if ((op == '/' || op == '%') && b == 0) return template_fail(in, "a division by zero");
-    bool over = op == '+' ? __builtin_add_overflow(a, b, &r) : op == '-' ? __builtin_sub_overflow(a, b, &r)
-              : op == '*' ? __builtin_mul_overflow(a, b, &r) : a == INT64_MIN && b == -1;
+    bool over = op == '+'   ? __builtin_add_overflow(a, b, &r)
+                : op == '-' ? __builtin_sub_overflow(a, b, &r)
+                : op == '*' ? __builtin_mul_overflow(a, b, &r)
+                            : a == INT64_MIN && b == -1;
     if (over) return template_fail(in, "a number over 64 bits");
     if (op == '%') r = (a % b + b) % b;
     if (op == '/') r = a / b - (a % b != 0 && (a < 0) != (b < 0));
@@ -348,7 +381,8 @@ static bool eval_binary(struct interp *in, const struct node *n, struct value *o
     if (!template_eval(in, n->a, &a) || !template_eval(in, n->b, &b)) return false;
     in->line = n->line;
     char op = n->name.p[0];
-    if (op == '~') return value_string(in, &a, &a) && value_string(in, &b, &b) && joined(in, &a, &b, out);
+    if (op == '~')
+        return value_string(in, &a, &a) && value_string(in, &b, &b) && joined(in, &a, &b, out);
     if (op == '+' && a.kind == V_TEXT && b.kind == V_TEXT) return joined(in, &a, &b, out);
     if (op == '+' && a.kind == V_LIST && b.kind == V_LIST) return list_sum(in, &a, &b, out);
     bool numbers = (a.kind == V_INT || a.kind == V_BOOL) && (b.kind == V_INT || b.kind == V_BOOL);
@@ -356,15 +390,19 @@ static bool eval_binary(struct interp *in, const struct node *n, struct value *o
     if (numbers && n->name.n == 1 && op != '/') return arithmetic(in, op, a.number, b.number, out);
     const struct value *odd = a.kind == V_UNDEFINED ? &a : &b;
     if (odd->kind == V_UNDEFINED)
-        return template_fail(in, "%.*s is undefined and stands beside '%.*s'", (int)odd->text.n, odd->text.p, (int)n->name.n, n->name.p);
-    return template_fail(in, "'%.*s' between %s and %s is not understood", (int)n->name.n, n->name.p, value_kind_name(&a), value_kind_name(&b));
+        return template_fail(in, "%.*s is undefined and stands beside '%.*s'", (int)odd->text.n,
+                             odd->text.p, (int)n->name.n, n->name.p);
+    return template_fail(in, "'%.*s' between %s and %s is not understood", (int)n->name.n,
+                         n->name.p, value_kind_name(&a), value_kind_name(&b));
 }
 
-static bool contains(struct interp *in, const struct value *what, const struct value *in_what, bool *yes)
+static bool contains(struct interp *in, const struct value *what, const struct value *in_what,
+                     bool *yes)
 {
     *yes = false;
     if (in_what->kind == V_TEXT) {
-        if (what->kind != V_TEXT) return template_fail(in, "%s is looked for in a text", value_kind_name(what));
+        if (what->kind != V_TEXT)
+            return template_fail(in, "%s is looked for in a text", value_kind_name(what));
         struct text t = in_what->text, w = what->text;
         *yes = w.n == 0 || (t.n >= w.n && memmem(t.p, t.n, w.p, w.n));
         return template_work(in, (int64_t)(t.n >> 8));
@@ -381,17 +419,20 @@ static bool contains(struct interp *in, const struct value *what, const struct v
 
 static bool order(struct interp *in, const struct value *a, const struct value *b, int *sign)
 {
-    bool numbers = (a->kind == V_INT || a->kind == V_BOOL) && (b->kind == V_INT || b->kind == V_BOOL);
+    bool numbers =
+        (a->kind == V_INT || a->kind == V_BOOL) && (b->kind == V_INT || b->kind == V_BOOL);
     if (numbers) *sign = a->number < b->number ? -1 : a->number > b->number;
     else if (a->kind == V_TEXT && b->kind == V_TEXT) {
         size_t n = a->text.n < b->text.n ? a->text.n : b->text.n;
         *sign = n ? memcmp(a->text.p, b->text.p, n) : 0;
         if (*sign == 0) *sign = a->text.n < b->text.n ? -1 : a->text.n > b->text.n;
-    } else return template_fail(in, "%s and %s have no order", value_kind_name(a), value_kind_name(b));
+    } else
+        return template_fail(in, "%s and %s have no order", value_kind_name(a), value_kind_name(b));
     return true;
 }
 
-static bool compare(struct interp *in, struct text op, const struct value *a, const struct value *b, bool *yes)
+static bool compare(struct interp *in, struct text op, const struct value *a, const struct value *b,
+                    bool *yes)
 {
     int sign = 0;
     if (text_is(op, "==") || text_is(op, "!=")) {
@@ -427,10 +468,12 @@ static bool eval_compare(struct interp *in, const struct node *n, struct value *
 bool template_eval(struct interp *in, const struct node *n, struct value *out)
 {
     static bool (*const evals[NODE_KINDS])(struct interp *, const struct node *, struct value *) = {
-        [N_TEXT] = eval_constant, [N_INT] = eval_constant, [N_BOOL] = eval_constant, [N_NONE] = eval_constant,
-        [N_NAME] = eval_name, [N_LIST] = eval_list, [N_MAP] = eval_map, [N_GET] = eval_get, [N_INDEX] = eval_index,
-        [N_SLICE] = eval_slice, [N_CALL] = eval_call, [N_FILTER] = eval_filter, [N_TEST] = eval_test, [N_NOT] = eval_not,
-        [N_NEGATE] = eval_negate, [N_AND] = eval_logic, [N_OR] = eval_logic, [N_BINARY] = eval_binary,
+        [N_TEXT] = eval_constant,   [N_INT] = eval_constant, [N_BOOL] = eval_constant,
+        [N_NONE] = eval_constant,   [N_NAME] = eval_name,    [N_LIST] = eval_list,
+        [N_MAP] = eval_map,         [N_GET] = eval_get,      [N_INDEX] = eval_index,
+        [N_SLICE] = eval_slice,     [N_CALL] = eval_call,    [N_FILTER] = eval_filter,
+        [N_TEST] = eval_test,       [N_NOT] = eval_not,      [N_NEGATE] = eval_negate,
+        [N_AND] = eval_logic,       [N_OR] = eval_logic,     [N_BINARY] = eval_binary,
         [N_COMPARE] = eval_compare, [N_CHOICE] = eval_choice};
     in->line = n->line;
     return template_work(in, 1) && evals[n->kind](in, n, out);
@@ -465,7 +508,8 @@ static bool set_targets(struct interp *in, const struct node *n, const struct va
         return true;
     }
     if (!value_iterate(in, item, &parts)) return false;
-    if (parts.n != n->n_names) return template_fail(in, "%d names take %d elements", n->n_names, parts.n);
+    if (parts.n != n->n_names)
+        return template_fail(in, "%d names take %d elements", n->n_names, parts.n);
     for (int i = 0; i < parts.n; i++) variable_set(in, n->names[i], parts.items[i]);
     return true;
 }
@@ -493,8 +537,9 @@ static bool do_for(struct interp *in, const struct node *n)
     if (!template_eval(in, n->a, &over) || !value_iterate(in, &over, &list)) return false;
     if (n->b && !keep(in, n, &list)) return false;
     if (list.n == 0) return template_do(in, &n->other);
-    if (in->loops >= TEMPLATE_LOOPS_MOST) return template_fail(in, "loops nest more than %d deep", TEMPLATE_LOOPS_MOST);
-    struct loop *loop = NEW(in->a, struct loop);         /* it may outlive the loop in a namespace */
+    if (in->loops >= TEMPLATE_LOOPS_MOST)
+        return template_fail(in, "loops nest more than %d deep", TEMPLATE_LOOPS_MOST);
+    struct loop *loop = NEW(in->a, struct loop); /* it may outlive the loop in a namespace */
     *loop = (struct loop){list.items, list.n, 0};
     in->loops++;
     int frame = in->frame, variables = in->n_variables;
@@ -521,7 +566,8 @@ static bool do_set(struct interp *in, const struct node *n)
         return true;
     }
     const struct value *space = variable_get(in, n->b->name);
-    if (!space || space->kind != V_NAMESPACE) return template_fail(in, "%.*s is no namespace", (int)n->b->name.n, n->b->name.p);
+    if (!space || space->kind != V_NAMESPACE)
+        return template_fail(in, "%.*s is no namespace", (int)n->b->name.n, n->b->name.p);
     map_put(in->a, space->map, n->name, v);
     return true;
 }
@@ -557,9 +603,11 @@ static bool do_generation(struct interp *in, const struct node *n)
 bool template_do(struct interp *in, const struct body *body)
 {
     static bool (*const dos[NODE_KINDS])(struct interp *, const struct node *) = {
-        [S_DATA] = do_data, [S_PRINT] = do_print, [S_FOR] = do_for, [S_IF] = do_if, [S_SET] = do_set,
-        [S_SET_BLOCK] = do_set_block, [S_MACRO] = do_macro, [S_BREAK] = do_flow, [S_CONTINUE] = do_flow,
-        [S_GENERATION] = do_generation};
+        [S_DATA] = do_data,     [S_PRINT] = do_print,
+        [S_FOR] = do_for,       [S_IF] = do_if,
+        [S_SET] = do_set,       [S_SET_BLOCK] = do_set_block,
+        [S_MACRO] = do_macro,   [S_BREAK] = do_flow,
+        [S_CONTINUE] = do_flow, [S_GENERATION] = do_generation};
     for (int i = 0; i < body->n && in->flow == GO; i++) {
         in->line = body->list[i]->line;
         if (!template_work(in, 1) || !dos[body->list[i]->kind](in, body->list[i])) return false;

@@ -1,8 +1,8 @@
 /* template_lex.c - a template's source as tokens.
  *
- * Outside of tags a source is data. Blanks around tags follow Jinja as transformers sets it up: trim_blocks
- * (the newline after a block or comment goes), lstrip_blocks (blanks from the line's start to a block or
- * comment go), "-" at a tag's edge takes all blanks on that side, "+" none. */
+ * Outside of tags a source is data. Blanks around tags follow Jinja as transformers sets it up:
+ * trim_blocks (the newline after a block or comment goes), lstrip_blocks (blanks from the line's
+ * start to a block or comment go), "-" at a tag's edge takes all blanks on that side, "+" none. */
 #include "engine/format/template_tree.h"
 #include <string.h>
 
@@ -11,7 +11,7 @@ struct lexer {
     struct text s;
     size_t at;
     int line;
-    bool line_starting;          /* the last tag took the newline behind it */
+    bool line_starting; /* the last tag took the newline behind it */
     const char *name;
     struct arena *a;
     struct err *err;
@@ -82,7 +82,9 @@ static int hex_digits(const struct lexer *l, size_t at, int most, int32_t *out)
     *out = 0;
     for (; n < most && at + (size_t)n < l->s.n; n++) {
         char c = l->s.p[at + (size_t)n];
-        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int d = c >= '0' && c <= '9'                 ? c - '0'
+                : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                     : -1;
         if (d < 0) break;
         *out = *out * 16 + d;
     }
@@ -102,7 +104,8 @@ static size_t lex_escape(struct lexer *l, size_t at, struct buf *b)
         return 2;
     }
     if (c == '\n') return 2;
-    if (most && hex_digits(l, at + 2, most, &code) == most && code >= 0 && code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF)) {
+    if (most && hex_digits(l, at + 2, most, &code) == most && code >= 0 && code <= 0x10FFFF &&
+        (code < 0xD800 || code > 0xDFFF)) {
         buf_put(b, utf8, (size_t)utf8_encode(code, utf8));
         return 2 + (size_t)most;
     }
@@ -133,10 +136,12 @@ static bool lex_number(struct lexer *l)
     int64_t n = 0;
     size_t i = l->at;
     for (; i < l->s.n && (digit(l->s.p[i]) || l->s.p[i] == '_'); i++)
-        if (l->s.p[i] != '_' && (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, l->s.p[i] - '0', &n)))
+        if (l->s.p[i] != '_' &&
+            (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, l->s.p[i] - '0', &n)))
             return bad(l, "a number is too large");
     bool decimal = i + 1 < l->s.n && l->s.p[i] == '.' && digit(l->s.p[i + 1]);
-    if (decimal || (i < l->s.n && letter(l->s.p[i]))) return bad(l, "decimal numbers are not understood");
+    if (decimal || (i < l->s.n && letter(l->s.p[i])))
+        return bad(l, "decimal numbers are not understood");
     put(l, T_INT, (struct text){0}, n);
     move(l, i);
     return true;
@@ -144,8 +149,9 @@ static bool lex_number(struct lexer *l)
 
 static bool lex_operator(struct lexer *l)
 {
-    static const char *const all[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(",
-                                      ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";"};
+    static const char *const all[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
+                                      "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
+                                      ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
     for (size_t i = 0; i < COUNT(all); i++)
         if (here(l, l->at, all[i])) {
             put(l, T_OP, text_of(all[i]), 0);
@@ -220,7 +226,9 @@ static bool lex_all(struct lexer *l)
 {
     while (l->at < l->s.n) {
         size_t i = l->at;
-        while (i < l->s.n && !(l->s.p[i] == '{' && i + 1 < l->s.n && strchr("%{#", l->s.p[i + 1]) && l->s.p[i + 1])) i++;
+        while (i < l->s.n && !(l->s.p[i] == '{' && i + 1 < l->s.n && strchr("%{#", l->s.p[i + 1]) &&
+                               l->s.p[i + 1]))
+            i++;
         if (i == l->s.n) {
             put(l, T_DATA, (struct text){l->s.p + l->at, i - l->at}, 0);
             break;
@@ -255,8 +263,15 @@ static struct text normalised(struct text s, struct arena *a)
     return (struct text){p, n};
 }
 
-bool template_lex(struct tokens *out, struct text source, const char *name, struct arena *a, struct err *err)
+bool template_lex(struct tokens *out, struct text source, const char *name, struct arena *a,
+                  struct err *err)
 {
-    struct lexer l = {.out = out, .s = normalised(source, a), .line = 1, .line_starting = true, .name = name, .a = a, .err = err};
+    struct lexer l = {.out = out,
+                      .s = normalised(source, a),
+                      .line = 1,
+                      .line_starting = true,
+                      .name = name,
+                      .a = a,
+                      .err = err};
     return lex_all(&l);
 }

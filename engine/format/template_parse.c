@@ -8,9 +8,9 @@
  *   postfix     { "." name | "[" index "]" | "(" arguments ")" }
  *   filters     { "|" name [ arguments ] | "is" [ "not" ] name [ argument ] | "(" arguments ")" }
  *
- * Operands of a node: a, b, c from left to right; N_CHOICE is a (the value), b (the condition), c (otherwise);
- * N_SLICE is items 0..3 (what, from, to, step); S_FOR is a (over what), b (the condition); S_SET is a (the
- * value), b (the namespace, where an attribute is set). */
+ * Operands of a node: a, b, c from left to right; N_CHOICE is a (the value), b (the condition), c
+ * (otherwise); N_SLICE is items 0..3 (what, from, to, step); S_FOR is a (over what), b (the
+ * condition); S_SET is a (the value), b (the namespace, where an attribute is set). */
 #include "engine/format/template_tree.h"
 #include <stdio.h>
 #include <string.h>
@@ -55,9 +55,18 @@ static void add(struct parser *p, struct body *b, struct node *n)
     b->list[b->n++] = n;
 }
 
-static bool is(const struct token *t, enum token_kind kind, const char *text) { return t->kind == kind && text_is(t->text, text); }
-static bool next_op(struct parser *p, const char *op) { return is(p->t, T_OP, op) ? p->t++, true : false; }
-static bool next_name(struct parser *p, const char *name) { return is(p->t, T_NAME, name) ? p->t++, true : false; }
+static bool is(const struct token *t, enum token_kind kind, const char *text)
+{
+    return t->kind == kind && text_is(t->text, text);
+}
+static bool next_op(struct parser *p, const char *op)
+{
+    return is(p->t, T_OP, op) ? p->t++, true : false;
+}
+static bool next_name(struct parser *p, const char *name)
+{
+    return is(p->t, T_NAME, name) ? p->t++, true : false;
+}
 
 static bool want_op(struct parser *p, const char *op)
 {
@@ -83,7 +92,8 @@ static int deepest(const struct body *b, int depth)
     return depth;
 }
 
-/* Notes how deep an expression is once its operands are there: a long chain nests as a deep one does. */
+/* Notes how deep an expression is once its operands are there: a long chain nests as a deep one
+ * does. */
 static struct node *sealed(struct parser *p, struct node *n)
 {
     const struct node *const operands[] = {n->a, n->b, n->c};
@@ -91,10 +101,13 @@ static struct node *sealed(struct parser *p, struct node *n)
     for (size_t i = 0; i < COUNT(operands); i++)
         if (operands[i] && operands[i]->depth > n->depth) n->depth = operands[i]->depth;
     n->depth++;
-    return n->depth <= TEMPLATE_CHAIN_MOST ? n : bad(p, "an expression has more than %d operations in a row", TEMPLATE_CHAIN_MOST);
+    return n->depth <= TEMPLATE_CHAIN_MOST
+               ? n
+               : bad(p, "an expression has more than %d operations in a row", TEMPLATE_CHAIN_MOST);
 }
 
-static struct node *binary(struct parser *p, enum node_kind kind, struct text op, struct node *a, struct node *b)
+static struct node *binary(struct parser *p, enum node_kind kind, struct text op, struct node *a,
+                           struct node *b)
 {
     struct node *n = node(p, kind);
     n->name = op;
@@ -111,7 +124,8 @@ static bool parse_arguments(struct parser *p, struct node *n)
         if (n->items.n && !want_op(p, ",")) return false;
         if (next_op(p, ")")) break;
         if (n->items.n >= ARGS_MOST) return bad(p, "more than %d arguments", ARGS_MOST), false;
-        if (is(p->t, T_OP, "*") || is(p->t, T_OP, "**")) return bad(p, "'*' before an argument is not understood"), false;
+        if (is(p->t, T_OP, "*") || is(p->t, T_OP, "**"))
+            return bad(p, "'*' before an argument is not understood"), false;
         if (p->t->kind == T_NAME && is(p->t + 1, T_OP, "=")) {
             ROOM(p->a, n->names, n->n_names, cap);
             n->names[n->n_names++] = p->t->text;
@@ -129,7 +143,7 @@ static struct node *parse_text(struct parser *p)
     struct node *n = node(p, N_TEXT);
     n->name = p->t++->text;
     if (p->t->kind != T_TEXT) return n;
-    struct buf b = buf_make(p->a);                 /* texts side by side are one */
+    struct buf b = buf_make(p->a); /* texts side by side are one */
     buf_put(&b, n->name.p, n->name.n);
     for (; p->t->kind == T_TEXT; p->t++) buf_put(&b, p->t->text.p, p->t->text.n);
     n->name = buf_text(&b);
@@ -138,8 +152,12 @@ static struct node *parse_text(struct parser *p)
 
 static struct node *parse_name(struct parser *p)
 {
-    static const struct { const char *name; enum node_kind kind; int number; } constants[] = {
-        {"true", N_BOOL, 1}, {"True", N_BOOL, 1}, {"false", N_BOOL, 0}, {"False", N_BOOL, 0}, {"none", N_NONE, 0}, {"None", N_NONE, 0}};
+    static const struct {
+        const char *name;
+        enum node_kind kind;
+        int number;
+    } constants[] = {{"true", N_BOOL, 1},  {"True", N_BOOL, 1}, {"false", N_BOOL, 0},
+                     {"False", N_BOOL, 0}, {"none", N_NONE, 0}, {"None", N_NONE, 0}};
     struct node *n = node(p, N_NAME);
     n->name = p->t++->text;
     for (size_t i = 0; i < COUNT(constants); i++)
@@ -206,13 +224,16 @@ static struct node *parse_index(struct parser *p, struct node *of)
     struct node *part[3] = {NULL, NULL, NULL};
     int colons = 0;
     for (;;) {
-        if (!is(p->t, T_OP, ":") && !is(p->t, T_OP, "]") && !(part[colons] = parse_expression(p))) return NULL;
+        if (!is(p->t, T_OP, ":") && !is(p->t, T_OP, "]") && !(part[colons] = parse_expression(p)))
+            return NULL;
         if (colons == 2 || !next_op(p, ":")) break;
         colons++;
     }
     if (!want_op(p, "]")) return NULL;
     struct node *n = node(p, colons ? N_SLICE : N_INDEX);
-    if (!colons) return part[0] ? binary(p, N_INDEX, (struct text){0}, of, part[0]) : bad(p, "an index is missing");
+    if (!colons)
+        return part[0] ? binary(p, N_INDEX, (struct text){0}, of, part[0])
+                       : bad(p, "an index is missing");
     add(p, &n->items, of);
     for (int i = 0; i < 3; i++) add(p, &n->items, part[i]);
     return sealed(p, n);
@@ -256,8 +277,10 @@ static struct node *parse_test(struct parser *p, struct node *of)
     if (!want_name(p, &n->name)) return NULL;
     if (next_op(p, "(")) return parse_arguments(p, n) ? sealed(p, n) : NULL;
     const struct token *t = p->t;
-    bool ends = is(t, T_NAME, "else") || is(t, T_NAME, "or") || is(t, T_NAME, "and") || is(t, T_NAME, "is") || is(t, T_NAME, "if");
-    bool begins = t->kind == T_NAME || t->kind == T_TEXT || t->kind == T_INT || is(t, T_OP, "[") || is(t, T_OP, "{");
+    bool ends = is(t, T_NAME, "else") || is(t, T_NAME, "or") || is(t, T_NAME, "and") ||
+                is(t, T_NAME, "is") || is(t, T_NAME, "if");
+    bool begins = t->kind == T_NAME || t->kind == T_TEXT || t->kind == T_INT || is(t, T_OP, "[") ||
+                  is(t, T_OP, "{");
     if (ends || !begins) return sealed(p, n);
     struct node *argument = parse_primary(p);
     argument = argument ? parse_postfix(p, argument) : NULL;
@@ -277,7 +300,8 @@ static struct node *parse_filters(struct parser *p, struct node *n)
 
 static struct node *parse_unary(struct parser *p, bool filters)
 {
-    if (p->depth >= TEMPLATE_DEPTH_MOST) return bad(p, "an expression nests more than %d deep", TEMPLATE_DEPTH_MOST);
+    if (p->depth >= TEMPLATE_DEPTH_MOST)
+        return bad(p, "an expression nests more than %d deep", TEMPLATE_DEPTH_MOST);
     p->depth++;
     struct node *n;
     if (next_op(p, "-")) {
@@ -320,7 +344,8 @@ static struct node *parse_compare(struct parser *p)
         for (size_t i = 0; i < COUNT(ops) && !op.n; i++)
             if (is(p->t, T_OP, ops[i])) op = text_of(ops[i]);
         if (op.n || is(p->t, T_NAME, "in")) op = p->t++->text;
-        else if (is(p->t, T_NAME, "not") && is(p->t + 1, T_NAME, "in")) op = TEXT("not in"), p->t += 2;
+        else if (is(p->t, T_NAME, "not") && is(p->t + 1, T_NAME, "in"))
+            op = TEXT("not in"), p->t += 2;
         else break;
         if (!n) {
             n = node(p, N_COMPARE);
@@ -338,7 +363,8 @@ static struct node *parse_compare(struct parser *p)
 static struct node *parse_not(struct parser *p)
 {
     if (!next_name(p, "not")) return parse_compare(p);
-    if (p->depth >= TEMPLATE_DEPTH_MOST) return bad(p, "an expression nests more than %d deep", TEMPLATE_DEPTH_MOST);
+    if (p->depth >= TEMPLATE_DEPTH_MOST)
+        return bad(p, "an expression nests more than %d deep", TEMPLATE_DEPTH_MOST);
     struct node *n = node(p, N_NOT);
     p->depth++;
     n->a = parse_not(p);
@@ -362,7 +388,8 @@ static struct node *parse_or(struct parser *p)
 
 static struct node *parse_expression(struct parser *p)
 {
-    if (p->depth >= TEMPLATE_DEPTH_MOST) return bad(p, "an expression nests more than %d deep", TEMPLATE_DEPTH_MOST);
+    if (p->depth >= TEMPLATE_DEPTH_MOST)
+        return bad(p, "an expression nests more than %d deep", TEMPLATE_DEPTH_MOST);
     p->depth++;
     struct node *n = parse_or(p);
     while (n && next_name(p, "if")) {
@@ -379,7 +406,10 @@ static struct node *parse_expression(struct parser *p)
     return n;
 }
 
-static bool block_end(struct parser *p) { return want_kind(p, T_BLOCK_END, "the end of the tag (%})"); }
+static bool block_end(struct parser *p)
+{
+    return want_kind(p, T_BLOCK_END, "the end of the tag (%})");
+}
 
 /* `{% name %}` where a body must end. */
 static bool end_tag(struct parser *p, const char *name)
@@ -397,7 +427,8 @@ static struct node *parse_for(struct parser *p)
     struct node *n = node(p, S_FOR);
     int cap = 0;
     bool ok;
-    if (++p->loops > TEMPLATE_LOOPS_MOST) return bad(p, "loops nest more than %d deep", TEMPLATE_LOOPS_MOST);
+    if (++p->loops > TEMPLATE_LOOPS_MOST)
+        return bad(p, "loops nest more than %d deep", TEMPLATE_LOOPS_MOST);
     bool grouped = next_op(p, "(");
     do {
         ROOM(p->a, n->names, n->n_names, cap);
@@ -424,9 +455,10 @@ static struct node *parse_if(struct parser *p)
     if (!(n->a = parse_or(p)) || !block_end(p) || !parse_body(p, &n->body, ends)) return NULL;
     if (is(p->t + 1, T_NAME, "elif")) {
         p->t += 2;
-        if (p->depth >= TEMPLATE_DEPTH_MOST) return bad(p, "more than %d elif", TEMPLATE_DEPTH_MOST);
+        if (p->depth >= TEMPLATE_DEPTH_MOST)
+            return bad(p, "more than %d elif", TEMPLATE_DEPTH_MOST);
         p->depth++;
-        struct node *next = parse_if(p);             /* takes the endif */
+        struct node *next = parse_if(p); /* takes the endif */
         p->depth--;
         if (!next) return NULL;
         add(p, &n->other, next);
@@ -470,7 +502,8 @@ static struct node *parse_macro(struct parser *p)
         if (!want_name(p, &n->names[n->n_names++])) return NULL;
         struct node *value = next_op(p, "=") ? parse_expression(p) : NULL;
         if (value) add(p, &n->items, value);
-        else if (n->items.n || p->err->text[0]) return bad(p, "a parameter without a default after one that has it");
+        else if (n->items.n || p->err->text[0])
+            return bad(p, "a parameter without a default after one that has it");
     }
     return block_end(p) && parse_body(p, &n->body, ends) && end_tag(p, "endmacro") ? n : NULL;
 }
@@ -495,9 +528,17 @@ static struct node *parse_continue(struct parser *p)
     return !p->loops ? bad(p, "continue outside of a loop") : block_end(p) ? n : NULL;
 }
 
-static const struct { const char *name; struct node *(*parse)(struct parser *p); } statements[] = {
-    {"if", parse_if}, {"for", parse_for}, {"set", parse_set}, {"macro", parse_macro}, {"generation", parse_generation},
-    {"break", parse_break}, {"continue", parse_continue},
+static const struct {
+    const char *name;
+    struct node *(*parse)(struct parser *p);
+} statements[] = {
+    {"if", parse_if},
+    {"for", parse_for},
+    {"set", parse_set},
+    {"macro", parse_macro},
+    {"generation", parse_generation},
+    {"break", parse_break},
+    {"continue", parse_continue},
 };
 
 static struct node *parse_statement(struct parser *p)
@@ -508,8 +549,11 @@ static struct node *parse_statement(struct parser *p)
     for (size_t i = 0; i < COUNT(statements); i++)
         if (text_is(name, statements[i].name)) return statements[i].parse(p);
     p->t--;
-    return bad(p, "the statement \"%.*s\" is not understood; if, for, set, macro, break, continue and generation are; "
-                  "choose another template", name.n > 40 ? 40 : (int)name.n, name.p);
+    return bad(p,
+               "the statement \"%.*s\" is not understood; if, for, set, macro, break, continue and "
+               "generation are; "
+               "choose another template",
+               name.n > 40 ? 40 : (int)name.n, name.p);
 }
 
 static bool ends_here(const struct parser *p, const char *const *ends)
@@ -534,10 +578,12 @@ static struct node *parse_data(struct parser *p)
     return n;
 }
 
-/* What stands up to one of `ends` (which is not taken), or to the end of the source where it is NULL. */
+/* What stands up to one of `ends` (which is not taken), or to the end of the source where it is
+ * NULL. */
 static bool parse_body(struct parser *p, struct body *out, const char *const *ends)
 {
-    if (p->depth >= TEMPLATE_DEPTH_MOST) return bad(p, "statements nest more than %d deep", TEMPLATE_DEPTH_MOST), false;
+    if (p->depth >= TEMPLATE_DEPTH_MOST)
+        return bad(p, "statements nest more than %d deep", TEMPLATE_DEPTH_MOST), false;
     p->depth++;
     while (!ends_here(p, ends)) {
         struct node *n = NULL;
@@ -555,7 +601,8 @@ static bool parse_body(struct parser *p, struct body *out, const char *const *en
     return true;
 }
 
-bool template_parse(struct body *out, bool *generation, const struct tokens *tokens, const char *name, struct arena *a, struct err *err)
+bool template_parse(struct body *out, bool *generation, const struct tokens *tokens,
+                    const char *name, struct arena *a, struct err *err)
 {
     struct parser p = {.t = tokens->list, .name = name, .a = a, .err = err};
     err->text[0] = 0;

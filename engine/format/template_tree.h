@@ -19,18 +19,22 @@
 
 /* ---- tokens ---- */
 
-enum token_kind { T_END, T_DATA, T_BLOCK, T_BLOCK_END, T_PRINT, T_PRINT_END, T_NAME, T_TEXT, T_INT, T_OP };
+enum token_kind { T_END, T_DATA, T_BLOCK, T_BLOCK_END, T_PRINT, T_PRINT_END, T_NAME, T_TEXT, T_INT,
+                 T_OP };
 struct token { enum token_kind kind; int line; struct text text; int64_t number; };
 struct tokens { struct token *list; int n, cap; };
 /* The texts of tokens live in arena a. `name` is the template's, for errors. */
-bool template_lex(struct tokens *out, struct text source, const char *name, struct arena *a, struct err *err);
+bool template_lex(struct tokens *out, struct text source, const char *name, struct arena *a,
+                  struct err *err);
 
 /* ---- the tree ---- */
 
 enum node_kind {
-    N_TEXT, N_INT, N_BOOL, N_NONE, N_NAME, N_LIST, N_MAP, N_GET, N_INDEX, N_SLICE, N_CALL, N_FILTER, N_TEST,
+    N_TEXT, N_INT, N_BOOL, N_NONE, N_NAME, N_LIST, N_MAP, N_GET, N_INDEX, N_SLICE, N_CALL,
+    N_FILTER, N_TEST,
     N_NOT, N_NEGATE, N_AND, N_OR, N_BINARY, N_COMPARE, N_CHOICE,
-    S_DATA, S_PRINT, S_FOR, S_IF, S_SET, S_SET_BLOCK, S_MACRO, S_BREAK, S_CONTINUE, S_GENERATION, NODE_KINDS
+    S_DATA, S_PRINT, S_FOR, S_IF, S_SET, S_SET_BLOCK, S_MACRO, S_BREAK, S_CONTINUE, S_GENERATION,
+    NODE_KINDS
 };
 struct body { struct node **list; int n, cap; };
 struct node {
@@ -44,12 +48,14 @@ struct node {
     struct text *names; int n_names; /* N_CALL, N_FILTER: names of the last arguments; S_FOR, S_MACRO: targets */
     struct body body, other;     /* S_*: what is done; what is done otherwise */
 };
-bool template_parse(struct body *out, bool *generation, const struct tokens *tokens, const char *name, struct arena *a, struct err *err);
+bool template_parse(struct body *out, bool *generation, const struct tokens *tokens,
+                    const char *name, struct arena *a, struct err *err);
 
 /* ---- values ---- */
 
 struct run { size_t end; int message; bool generation; };
-enum value_kind { V_UNDEFINED, V_NONE, V_BOOL, V_INT, V_TEXT, V_LIST, V_MAP, V_NAMESPACE, V_LOOP, V_MACRO };
+enum value_kind { V_UNDEFINED, V_NONE, V_BOOL, V_INT, V_TEXT, V_LIST, V_MAP, V_NAMESPACE, V_LOOP,
+                 V_MACRO };
 struct value {
     enum value_kind kind;
     int64_t number;              /* V_BOOL, V_INT */
@@ -107,18 +113,44 @@ int64_t text_length(struct text t);
 size_t text_offset(struct text t, int64_t points);
 bool is_blank(int32_t code);
 
-/* ---- doing ---- */
-
 struct args { struct value list[ARGS_MOST]; int n; struct text names[ARGS_MOST]; struct value named[ARGS_MOST]; int n_named; };
 /* Argument i, or the one of that name, or NULL. */
 const struct value *arg_get(const struct args *args, int i, const char *name);
 
+/* ---- texts ---- */
+
+struct span { size_t from, to; };
+/* What is left without blanks, or without the characters of `set`, at its ends. */
+struct span text_stripped(struct text t, const struct value *set, bool left, bool right);
+bool text_strip(struct interp *in, const struct value *v, const struct args *args, bool left,
+                bool right, struct value *out);
+/* how: 'u'pper, 'l'ower, 't'itle, 'c'apitalize. */
+bool text_change_case(struct interp *in, const struct value *v, const char *who, char how,
+                      struct value *out);
+bool text_replace(struct interp *in, const struct value *v, const struct args *args,
+                  struct value *out);
+bool text_split(struct interp *in, const struct value *v, const struct args *args,
+                struct value *out);
+bool text_edge(struct interp *in, const struct value *v, const struct args *args, bool at_start,
+               struct value *out);
+bool want_text(struct interp *in, const struct value *v, const char *who);
+bool written_part(struct interp *in, struct written *w, const struct value *v, size_t from,
+                  size_t to);
+/* As Python's json.dumps(ensure_ascii=False); indent below 0: on one line. */
+bool value_json(struct interp *in, struct buf *b, const struct value *v, int64_t indent, int depth);
+
+/* ---- doing ---- */
+
 bool template_eval(struct interp *in, const struct node *n, struct value *out);
 bool template_do(struct interp *in, const struct body *body);
-bool template_filter(struct interp *in, struct text name, const struct value *v, const struct args *args, struct value *out);
-bool template_test(struct interp *in, struct text name, const struct value *v, const struct args *args, bool *out);
-bool template_method(struct interp *in, const struct value *v, struct text name, const struct args *args, struct value *out);
-bool template_function(struct interp *in, struct text name, const struct args *args, struct value *out, bool *known);
+bool template_filter(struct interp *in, struct text name, const struct value *v,
+                     const struct args *args, struct value *out);
+bool template_test(struct interp *in, struct text name, const struct value *v,
+                   const struct args *args, bool *out);
+bool template_method(struct interp *in, const struct value *v, struct text name,
+                     const struct args *args, struct value *out);
+bool template_function(struct interp *in, struct text name, const struct args *args,
+                       struct value *out, bool *known);
 void variable_set(struct interp *in, struct text name, struct value v);
 const struct value *variable_get(const struct interp *in, struct text name);
 #endif

@@ -1,4 +1,5 @@
-/* template_value.c - values of the template language: texts with runs, lists, maps, as Python has them. */
+/* template_value.c - values of the template language: texts with runs, lists, maps, as Python has
+ * them. */
 #include "engine/format/template_tree.h"
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +23,16 @@ bool template_work(struct interp *in, int64_t n)
 
 const char *value_kind_name(const struct value *v)
 {
-    static const char *const names[] = {[V_UNDEFINED] = "something undefined", [V_NONE] = "none", [V_BOOL] = "true or false",
-                                        [V_INT] = "a number", [V_TEXT] = "a text", [V_LIST] = "a list", [V_MAP] = "a mapping",
-                                        [V_NAMESPACE] = "a namespace", [V_LOOP] = "the loop", [V_MACRO] = "a macro"};
+    static const char *const names[] = {[V_UNDEFINED] = "something undefined",
+                                        [V_NONE] = "none",
+                                        [V_BOOL] = "true or false",
+                                        [V_INT] = "a number",
+                                        [V_TEXT] = "a text",
+                                        [V_LIST] = "a list",
+                                        [V_MAP] = "a mapping",
+                                        [V_NAMESPACE] = "a namespace",
+                                        [V_LOOP] = "the loop",
+                                        [V_MACRO] = "a macro"};
     return names[v->kind];
 }
 
@@ -32,14 +40,22 @@ struct value value_text(struct text t) { return (struct value){.kind = V_TEXT, .
 struct value value_int(int64_t n) { return (struct value){.kind = V_INT, .number = n}; }
 struct value value_bool(bool yes) { return (struct value){.kind = V_BOOL, .number = yes}; }
 struct value value_none(void) { return (struct value){.kind = V_NONE}; }
-struct value value_undefined(struct text what) { return (struct value){.kind = V_UNDEFINED, .text = what}; }
-struct value value_list(struct value *items, int n) { return (struct value){.kind = V_LIST, .items = items, .n = n}; }
+struct value value_undefined(struct text what)
+{
+    return (struct value){.kind = V_UNDEFINED, .text = what};
+}
+struct value value_list(struct value *items, int n)
+{
+    return (struct value){.kind = V_LIST, .items = items, .n = n};
+}
 
 bool value_true(const struct value *v)
 {
     switch (v->kind) {
-    case V_UNDEFINED: case V_NONE: return false;
-    case V_BOOL: case V_INT: return v->number != 0;
+    case V_UNDEFINED:
+    case V_NONE: return false;
+    case V_BOOL:
+    case V_INT: return v->number != 0;
     case V_TEXT: return v->text.n > 0;
     case V_LIST: return v->n > 0;
     case V_MAP: return v->map->n > 0;
@@ -66,7 +82,9 @@ bool value_equal(const struct value *a, const struct value *b)
     if (a->kind != b->kind) return false;
     if (a->kind == V_TEXT) return text_equal(a->text, b->text);
     if (a->kind == V_MAP) return map_equal(a->map, b->map);
-    if (a->kind != V_LIST) return a->kind == V_NONE || a->kind == V_UNDEFINED || (a->map == b->map && a->macro == b->macro);
+    if (a->kind != V_LIST)
+        return a->kind == V_NONE || a->kind == V_UNDEFINED ||
+               (a->map == b->map && a->macro == b->macro);
     bool same = a->n == b->n;
     for (int i = 0; same && i < a->n; i++) same = value_equal(&a->items[i], &b->items[i]);
     return same;
@@ -116,7 +134,7 @@ struct value value_made(struct interp *in, struct text t, const struct value *fr
     for (int i = 0; i < from->n_runs; i++) {
         generation |= from->runs[i].generation;
         if (from->runs[i].message < 0 || from->runs[i].message == message) continue;
-        if (message >= 0) return out;            /* of several messages: nobody's */
+        if (message >= 0) return out; /* of several messages: nobody's */
         message = from->runs[i].message;
     }
     if ((message < 0 && !generation) || t.n == 0) return out;
@@ -143,13 +161,16 @@ bool written_put(struct interp *in, struct written *w, const struct value *v)
     size_t base = w->text.n;
     if (v->text.n == 0) return true;
     if ((int64_t)(base + v->text.n) > TEMPLATE_OUTPUT_MOST)
-        return template_fail(in, "it writes more than %lld MiB; that is the limit", TEMPLATE_OUTPUT_MOST >> 20);
+        return template_fail(in, "it writes more than %lld MiB; that is the limit",
+                             TEMPLATE_OUTPUT_MOST >> 20);
     if (!template_work(in, (int64_t)(v->text.n >> 8) + v->n_runs)) return false;
     buf_put(&w->text, v->text.p, v->text.n);
     bool inside = in->generation > 0;
     if (v->n_runs == 0) put_run(in, w, (struct run){base + v->text.n, -1, inside});
     for (int i = 0; i < v->n_runs; i++)
-        put_run(in, w, (struct run){base + v->runs[i].end, v->runs[i].message, v->runs[i].generation || inside});
+        put_run(in, w,
+                (struct run){base + v->runs[i].end, v->runs[i].message,
+                             v->runs[i].generation || inside});
     return true;
 }
 
@@ -169,8 +190,11 @@ bool value_string(struct interp *in, const struct value *v, struct value *out)
     case V_UNDEFINED: *out = value_text((struct text){0}); return true;
     case V_NONE: *out = value_text(TEXT("None")); return true;
     case V_BOOL: *out = value_text(v->number ? TEXT("True") : TEXT("False")); return true;
-    case V_INT: *out = value_text(text_of(arena_printf(in->a, "%lld", (long long)v->number))); return true;
-    default: return template_fail(in, "%s is written out as text; only tojson can", value_kind_name(v));
+    case V_INT:
+        *out = value_text(text_of(arena_printf(in->a, "%lld", (long long)v->number)));
+        return true;
+    default:
+        return template_fail(in, "%s is written out as text; only tojson can", value_kind_name(v));
     }
 }
 
@@ -215,14 +239,16 @@ int64_t text_length(struct text t)
 size_t text_offset(struct text t, int64_t points)
 {
     size_t i = 0;
-    for (; i < t.n && points > 0; points--)
-        do i++; while (i < t.n && ((unsigned char)t.p[i] & 0xC0) == 0x80);
+    for (; i < t.n && points > 0; points--) do
+            i++;
+        while (i < t.n && ((unsigned char)t.p[i] & 0xC0) == 0x80);
     return i;
 }
 
 /* Python's str.isspace for one character, of which strip() and split() are made. */
 bool is_blank(int32_t c)
 {
-    return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+    return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202F || c == 0x205F || c == 0x3000;
 }

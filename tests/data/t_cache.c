@@ -16,7 +16,11 @@ static int start(void **state)
 static char *rows_file(const char *name, int n)
 {
     struct buf b = buf_make(&a);
-    for (int i = 0; i < n; i++) buf_printf(&b, "{\"prompt\": \"question %d\", \"completion\": \"answer %d\", \"category\": \"c%d\"}\n", i, i * 7, i % 3);
+    for (int i = 0; i < n; i++)
+        buf_printf(
+            &b,
+            "{\"prompt\": \"question %d\", \"completion\": \"answer %d\", \"category\": \"c%d\"}\n",
+            i, i * 7, i % 3);
     return write_file(name, b.p);
 }
 
@@ -37,17 +41,31 @@ static void the_key_changes_with_every_input(void **state)
     int n = 0;
     keys[n++] = key_of(&spec, &s);
     assert_string_equal(keys[0], key_of(&spec, &s));
-    t = s; t.tokenizer = with_bos; keys[n++] = key_of(&spec, &t);
-    t = s; t.template = named_template("chatml"); keys[n++] = key_of(&spec, &t);
-    other = spec; other.train_on = TRAIN_ON_ALL; keys[n++] = key_of(&other, &s);
-    other = spec; other.train_on = TRAIN_ON_LAST_ANSWER; keys[n++] = key_of(&other, &s);
-    other = spec; other.format = "prompt_completion"; keys[n++] = key_of(&other, &s);
-    other = spec; other.max_rows = 10; keys[n++] = key_of(&other, &s);
+    t = s;
+    t.tokenizer = with_bos;
+    keys[n++] = key_of(&spec, &t);
+    t = s;
+    t.template = named_template("chatml");
+    keys[n++] = key_of(&spec, &t);
+    other = spec;
+    other.train_on = TRAIN_ON_ALL;
+    keys[n++] = key_of(&other, &s);
+    other = spec;
+    other.train_on = TRAIN_ON_LAST_ANSWER;
+    keys[n++] = key_of(&other, &s);
+    other = spec;
+    other.format = "prompt_completion";
+    keys[n++] = key_of(&other, &s);
+    other = spec;
+    other.max_rows = 10;
+    keys[n++] = key_of(&other, &s);
     struct template *own;
     struct text source;
     assert_true(file_read(&source, "assets/templates/qa.jinja", 1 << 16, &a, &error));
     assert_true(template_open(&own, "auto", NULL, source, &a, &error));
-    t = s; t.template = own; keys[n++] = key_of(&spec, &t);
+    t = s;
+    t.template = own;
+    keys[n++] = key_of(&spec, &t);
     rows_file("key.jsonl", 21);
     keys[n++] = key_of(&spec, &s);
     for (int i = 0; i < n; i++)
@@ -61,9 +79,14 @@ static void what_does_not_decide_tokens_is_not_in_the_key(void **state)
     struct data_settings s = settings(plain_bytes, "qa", 64, PACKING_BFD), t;
     struct source_spec spec = spec_of(rows_file("same.jsonl", 20)), other = spec;
     const char *key = key_of(&spec, &s);
-    t = s; t.packing = PACKING_SPLICE; t.holdout = 0.5; t.max_length = 65;
+    t = s;
+    t.packing = PACKING_SPLICE;
+    t.holdout = 0.5;
+    t.max_length = 65;
     assert_string_equal(key, key_of(&spec, &t));
-    other.path = rows_file("copy.jsonl", 20); other.name = "x"; other.category = "y";
+    other.path = rows_file("copy.jsonl", 20);
+    other.name = "x";
+    other.category = "y";
     assert_string_equal(key, key_of(&other, &s));
 }
 
@@ -104,10 +127,11 @@ static void a_file_that_lay_still_is_not_read_again(void **state)
     write_file("still-cache/x", "");
     char *seen = arena_printf(&a, "%s/%s", s.cache_dir, names[0]);
     assert_true(file_replace(seen, TEXT("0123456789abcdef0123456789abcdef"), &error));
-    assert_string_not_equal(key, key_of(&spec, &s));             /* so the memory is what was read */
+    assert_string_not_equal(key, key_of(&spec, &s)); /* so the memory is what was read */
 }
 
-static struct source filled(const struct source_spec *spec, const struct data_settings *s, uint64_t *hash)
+static struct source filled(const struct source_spec *spec, const struct data_settings *s,
+                            uint64_t *hash)
 {
     struct source source = prepared(spec, s);
     const struct token_cache *c = source.cache;
@@ -138,7 +162,8 @@ static void a_cache_gives_back_what_was_made(void **state)
     source_close(&y);
 }
 
-/* Every byte of a small cache file changed, and the file cut anywhere: made again, never believed. */
+/* Every byte of a small cache file changed, and the file cut anywhere: made again, never believed.
+ */
 static void a_damaged_cache_is_made_again(void **state)
 {
     (void)state;
@@ -155,7 +180,8 @@ static void a_damaged_cache_is_made_again(void **state)
         if (i < good.n) bytes[i] = (char)(bytes[i] ^ 0x41);
         write_bytes(name, bytes, i < good.n ? good.n : i - good.n);
         struct token_cache *c;
-        if (cache_open(&c, s.cache_dir, key_of(&spec, &s), VOCABULARY, &a, &error)) stop_with("byte %zu of %zu was believed", i, good.n);
+        if (cache_open(&c, s.cache_dir, key_of(&spec, &s), VOCABULARY, &a, &error))
+            stop_with("byte %zu of %zu was believed", i, good.n);
         says(error.text, "damaged");
         if (i % 97 != 0) continue;
         x = filled(&spec, &s, &got);
@@ -189,7 +215,9 @@ static void what_a_killed_process_left_is_swept(void **state)
     s.cache_dir = in_folder("swept");
     assert_true(dir_make(s.cache_dir, &error));
     char *dead = write_file("swept/00000000000000000000000000000000.tokens.tmp-99999999", "half");
-    char *living = write_file(arena_printf(&a, "swept/00000000000000000000000000000000.tokens.tmp-%d", (int)getppid()), "half");
+    char *living = write_file(
+        arena_printf(&a, "swept/00000000000000000000000000000000.tokens.tmp-%d", (int)getppid()),
+        "half");
     struct source x = prepared(&spec, &s);
     assert_false(path_exists(dead));
     assert_true(path_exists(living));
@@ -203,7 +231,8 @@ static void a_refused_source_leaves_no_file(void **state)
     char **names;
     int n;
     s.cache_dir = in_folder("none");
-    struct source_spec spec = spec_of(write_file("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 1}\n"));
+    struct source_spec spec =
+        spec_of(write_file("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 1}\n"));
     unprepared(&spec, &s);
     assert_true(dir_list(&names, &n, s.cache_dir, &a, &error));
     assert_int_equal(n, 0);

@@ -1,4 +1,5 @@
-/* t_source.c - rows of every format as documents with their masks, and the rows that are no good. */
+/* t_source.c - rows of every format as documents with their masks, and the rows that are no good.
+ */
 #include "tests/data/kit.h"
 #include <sys/stat.h>
 
@@ -13,7 +14,8 @@ static int start(void **state)
 }
 
 /* The first windows of a file, one document each, joined by newlines. */
-static const char *documents(const char *path, const char *format, const struct data_settings *s, enum train_on on)
+static const char *documents(const char *path, const char *format, const struct data_settings *s,
+                             enum train_on on)
 {
     struct source_spec spec = spec_of(path);
     spec.format = format;
@@ -22,7 +24,8 @@ static const char *documents(const char *path, const char *format, const struct 
     struct mix mix = {&source, 1};
     struct stream stream = streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1}, s);
     struct buf b = buf_make(&a);
-    for (int64_t i = 0; i < stream.windows; i++) buf_printf(&b, "%s%s", i ? "\n" : "", shown(&stream, i));
+    for (int64_t i = 0; i < stream.windows; i++)
+        buf_printf(&b, "%s%s", i ? "\n" : "", shown(&stream, i));
     source_close(&source);
     return b.p;
 }
@@ -30,23 +33,41 @@ static const char *documents(const char *path, const char *format, const struct 
 static void every_format_is_read_and_found(void **state)
 {
     (void)state;
-    static const struct { const char *format, *row, *want; } rows[] = {
+    static const struct {
+        const char *format, *row, *want;
+    } rows[] = {
         {"text", "{\"text\": \"Hello\"}", "H[ello</s>]"},
-        {"alpaca", "{\"instruction\": \"Add\", \"input\": \"1 2\", \"output\": \"3\"}", "Question: Add\n1 2\nAnswer:[ 3</s>]"},
-        {"alpaca", "{\"instruction\": \"Add\", \"input\": \"\", \"output\": \"3\", \"system\": \"S\", \"history\": [[\"q\", \"r\"]]}",
+        {"alpaca", "{\"instruction\": \"Add\", \"input\": \"1 2\", \"output\": \"3\"}",
+         "Question: Add\n1 2\nAnswer:[ 3</s>]"},
+        {"alpaca",
+         "{\"instruction\": \"Add\", \"input\": \"\", \"output\": \"3\", \"system\": \"S\", "
+         "\"history\": [[\"q\", \"r\"]]}",
          "S\nQuestion: q\nAnswer:[ r</s>]Question: Add\nAnswer:[ 3</s>]"},
-        {"sharegpt", "{\"conversations\": [{\"from\": \"system\", \"value\": \"S\"}, {\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"gpt\", \"value\": \"r\"}]}",
+        {"sharegpt",
+         "{\"conversations\": [{\"from\": \"system\", \"value\": \"S\"}, {\"from\": \"human\", "
+         "\"value\": \"q\"}, {\"from\": \"gpt\", \"value\": \"r\"}]}",
          "S\nQuestion: q\nAnswer:[ r</s>]"},
-        {"messages", "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"r\"}]}", "Question: q\nAnswer:[ r</s>]"},
-        {"messages", "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"q\"}, {\"type\": \"text\", \"value\": \"q\"}]}, "
-                     "{\"role\": \"assistant\", \"content\": \"r\"}]}", "Question: qq\nAnswer:[ r</s>]"},
-        {"prompt_completion", "{\"prompt\": \"q\", \"completion\": \"r\"}", "Question: q\nAnswer:[ r</s>]"},
-        {"prompt_completion", "{\"prompt\": [{\"role\": \"user\", \"content\": \"q\"}], \"completion\": [{\"role\": \"assistant\", \"content\": \"r\"}]}",
+        {"messages",
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", "
+         "\"content\": \"r\"}]}",
          "Question: q\nAnswer:[ r</s>]"},
-        {"colossal", "{\"source\": \"src\", \"target\": \"tgt\", \"category\": \"c\"}", "src[tgt</s>]"},
+        {"messages",
+         "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": "
+         "\"q\"}, {\"type\": \"text\", \"value\": \"q\"}]}, "
+         "{\"role\": \"assistant\", \"content\": \"r\"}]}",
+         "Question: qq\nAnswer:[ r</s>]"},
+        {"prompt_completion", "{\"prompt\": \"q\", \"completion\": \"r\"}",
+         "Question: q\nAnswer:[ r</s>]"},
+        {"prompt_completion",
+         "{\"prompt\": [{\"role\": \"user\", \"content\": \"q\"}], \"completion\": [{\"role\": "
+         "\"assistant\", \"content\": \"r\"}]}",
+         "Question: q\nAnswer:[ r</s>]"},
+        {"colossal", "{\"source\": \"src\", \"target\": \"tgt\", \"category\": \"c\"}",
+         "src[tgt</s>]"},
         {"colossal", "{\"source\": \"\", \"target\": \"tgt\", \"category\": \"c\"}", "t[gt</s>]"},
         {"tokens", "{\"input_ids\": [65, 66, 67, 257]}", "A[BC</s>]"},
-        {"tokens", "{\"input_ids\": [65, 66, 67, 257], \"labels\": [-100, -100, 67, 257]}", "AB[C</s>]"},
+        {"tokens", "{\"input_ids\": [65, 66, 67, 257], \"labels\": [-100, -100, 67, 257]}",
+         "AB[C</s>]"},
     };
     struct data_settings s = settings(plain_bytes, "qa", 256, PACKING_NONE);
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -57,8 +78,10 @@ static void every_format_is_read_and_found(void **state)
         struct source source = prepared(&spec, &s);
         assert_string_equal(source.report.format, rows[i].format);
         source_close(&source);
-        char *array = write_file(arena_printf(&a, "f%zu.json", i), arena_printf(&a, "\n [ %s ,\n%s\n]\n", rows[i].row, rows[i].row));
-        assert_string_equal(documents(array, "auto", &s, TRAIN_ON_ANSWERS), arena_printf(&a, "%s\n%s", rows[i].want, rows[i].want));
+        char *array = write_file(arena_printf(&a, "f%zu.json", i),
+                                 arena_printf(&a, "\n [ %s ,\n%s\n]\n", rows[i].row, rows[i].row));
+        assert_string_equal(documents(array, "auto", &s, TRAIN_ON_ANSWERS),
+                            arena_printf(&a, "%s\n%s", rows[i].want, rows[i].want));
     }
 }
 
@@ -67,7 +90,8 @@ static void plain_text_is_documents_by_blank_lines(void **state)
     (void)state;
     struct data_settings s = settings(with_bos, "qa", 256, PACKING_NONE);
     char *path = write_file("a.txt", "\n\none\ntwo\n \n\nthree\r\n\r\nfour {\"text\": 1}");
-    assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ANSWERS), "<s>[one\ntwo</s>]\n<s>[three</s>]\n<s>[four {\"text\": 1}</s>]");
+    assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ANSWERS),
+                        "<s>[one\ntwo</s>]\n<s>[three</s>]\n<s>[four {\"text\": 1}</s>]");
     path = write_file("b.txt", "\xEF\xBB\xBFone\ntwo");
     assert_string_equal(documents(path, "text", &s, TRAIN_ON_ANSWERS), "<s>[one\ntwo</s>]");
     path = write_file("no-extension", "plain words");
@@ -78,15 +102,21 @@ static void train_on_decides_what_is_learnt(void **state)
 {
     (void)state;
     struct data_settings s = settings(plain_bytes, "chatml", 256, PACKING_NONE);
-    char *path = write_file("turns.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}, "
-                            "{\"role\": \"user\", \"content\": \"c\"}, {\"role\": \"assistant\", \"content\": \"d\"}]}");
+    char *path = write_file("turns.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": "
+                                           "\"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}, "
+                                           "{\"role\": \"user\", \"content\": \"c\"}, {\"role\": "
+                                           "\"assistant\", \"content\": \"d\"}]}");
     assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ANSWERS),
-        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n[b<|im_end|>]\n<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n[d<|im_end|>]\n");
+                        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n[b<|im_end|>]\n<|im_"
+                        "start|>user\nc<|im_end|>\n<|im_start|>assistant\n[d<|im_end|>]\n");
     assert_string_equal(documents(path, "auto", &s, TRAIN_ON_LAST_ANSWER),
-        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n[d<|im_end|>]\n");
+                        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_"
+                        "start|>user\nc<|im_end|>\n<|im_start|>assistant\n[d<|im_end|>]\n");
     assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ALL),
-        "<|im_start|>[user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\nd<|im_end|>\n]");
-    path = write_file("colossal.jsonl", "{\"source\": \"src\", \"target\": \"tgt\", \"category\": \"c\"}");
+                        "<|im_start|>[user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_"
+                        "start|>user\nc<|im_end|>\n<|im_start|>assistant\nd<|im_end|>\n]");
+    path = write_file("colossal.jsonl",
+                      "{\"source\": \"src\", \"target\": \"tgt\", \"category\": \"c\"}");
     assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ALL), "s[rctgt</s>]");
 }
 
@@ -97,13 +127,17 @@ static int64_t count_id(const int32_t *p, int64_t n, int32_t id)
     return found;
 }
 
-/* What is learnt, decoded, is the answers with their ends; what chat asks with is how training begins. */
+/* What is learnt, decoded, is the answers with their ends; what chat asks with is how training
+ * begins. */
 static void chats_are_asked_as_they_were_taught(void **state)
 {
     (void)state;
-    static const char *const names[] = {"plain", "qa", "alpaca", "llama2", "llama3", "chatml", "vicuna", "zephyr"};
-    static const char *const ends[] = {"</s>", "</s>", "</s>", " </s>", "<|eot_id|>", "<|im_end|>", "</s>", "</s>"};
-    static const char *const texts[] = {"Paris.", "红色的房子", "two\nlines", "a b  c", "\xF0\x9F\x98\x80", "x"};
+    static const char *const names[] = {"plain",  "qa",     "alpaca", "llama2",
+                                        "llama3", "chatml", "vicuna", "zephyr"};
+    static const char *const ends[] = {"</s>",       "</s>",       "</s>", " </s>",
+                                       "<|eot_id|>", "<|im_end|>", "</s>", "</s>"};
+    static const char *const texts[] = {"Paris.", "红色的房子",       "two\nlines",
+                                        "a b  c", "\xF0\x9F\x98\x80", "x"};
     int cases = 0;
     for (size_t t = 0; t < COUNT(names); t++)
         for (size_t i = 0; i < COUNT(texts); i++)
@@ -113,17 +147,26 @@ static void chats_are_asked_as_they_were_taught(void **state)
                     struct template *template = named_template(names[t]);
                     struct message m[6];
                     struct buf want = buf_make(&a), got = buf_make(&a);
-                    bool space = strcmp(names[t], "qa") == 0 || strcmp(names[t], "llama2") == 0 || strcmp(names[t], "vicuna") == 0;
+                    bool space = strcmp(names[t], "qa") == 0 || strcmp(names[t], "llama2") == 0 ||
+                                 strcmp(names[t], "vicuna") == 0;
                     for (int k = 0; k < turns; k++) {
-                        m[2 * k] = (struct message){TEXT("user"), text_of(texts[(i + (size_t)k + 1) % COUNT(texts)])};
-                        m[2 * k + 1] = (struct message){TEXT("assistant"), text_of(texts[(i + (size_t)k) % COUNT(texts)])};
-                        buf_printf(&want, "%s%s%s", space ? " " : "", m[2 * k + 1].content.p, ends[t]);
+                        m[2 * k] =
+                            (struct message){TEXT("user"),
+                                             text_of(texts[(i + (size_t)k + 1) % COUNT(texts)])};
+                        m[2 * k + 1] =
+                            (struct message){TEXT("assistant"),
+                                             text_of(texts[(i + (size_t)k) % COUNT(texts)])};
+                        buf_printf(&want, "%s%s%s", space ? " " : "", m[2 * k + 1].content.p,
+                                   ends[t]);
                     }
                     struct conversation c = {.kind = TALK, .messages = m, .n = 2 * turns};
                     struct arena scratch = arena_make(0);
                     struct ids taught = {.a = &a}, asked = {.a = &a}, learnt = {.a = &a};
-                    if (!conversation_encode(&taught, &c, tok, template, TRAIN_ON_ANSWERS, NULL, &scratch, &error)) stop_with("%s", error.text);
-                    if (!prompt_encode(&asked, tok, template, m, 2 * turns - 1, &error)) stop_with("%s", error.text);
+                    if (!conversation_encode(&taught, &c, tok, template, TRAIN_ON_ANSWERS, NULL,
+                                             &scratch, &error))
+                        stop_with("%s", error.text);
+                    if (!prompt_encode(&asked, tok, template, m, 2 * turns - 1, &error))
+                        stop_with("%s", error.text);
                     for (int64_t k = 0; k < taught.n; k++) {
                         bool learns = (uint32_t)taught.p[k] & TRAINED;
                         taught.p[k] &= (int32_t)~TRAINED;
@@ -133,7 +176,8 @@ static void chats_are_asked_as_they_were_taught(void **state)
                     assert_string_equal(got.p, want.p);
                     assert_true(asked.n < taught.n);
                     assert_memory_equal(asked.p, taught.p, (size_t)asked.n * sizeof *asked.p);
-                    assert_in_range(count_id(taught.p, taught.n, BOS), 0, strcmp(names[t], "llama2") == 0 ? turns : 1);
+                    assert_in_range(count_id(taught.p, taught.n, BOS), 0,
+                                    strcmp(names[t], "llama2") == 0 ? turns : 1);
                     if (!bos) assert_int_equal(count_id(taught.p, taught.n, BOS), 0);
                     arena_drop(&scratch);
                 }
@@ -144,8 +188,10 @@ static void bos_never_comes_twice(void **state)
 {
     (void)state;
     struct data_settings s = settings(with_bos, "plain", 256, PACKING_NONE);
-    char *path = write_file("bos.jsonl", "{\"text\": \"<s>already</s>\"}\n{\"text\": \"<s><s>twice\"}");
-    assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ANSWERS), "<s>[already</s>]\n<s>[twice</s>]");
+    char *path =
+        write_file("bos.jsonl", "{\"text\": \"<s>already</s>\"}\n{\"text\": \"<s><s>twice\"}");
+    assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ANSWERS),
+                        "<s>[already</s>]\n<s>[twice</s>]");
     path = write_file("bos2.jsonl", "{\"prompt\": \"<s>q\", \"completion\": \"r\"}");
     assert_string_equal(documents(path, "auto", &s, TRAIN_ON_ANSWERS), "<s>q[r</s>]");
 }
@@ -160,24 +206,48 @@ static const char *row_refusal(const char *name, const char *row)
 static void bad_rows_are_named_by_file_and_line(void **state)
 {
     (void)state;
-    static const struct { const char *row, *part; } rows[] = {
-        {"{\"text\": \"a\"}\n{\"text\": 5}", "bad.jsonl:2: \"text\""}, {"{\"text\": \"a\"}\n\n\n{\"text\"}", "bad.jsonl:4"},
-        {"{\"text\": \"a\"}\n[1]", "bad.jsonl:2: a row must be an object"}, {"{\"text\": \"a\"}\n{\"txt\": \"b\"}", "no format that is known"},
-        {"{\"text\": \"a\xFF\"}", "bad.jsonl:1"}, {"{\"text\": \"a\", \"text\": \"b\"}", "bad.jsonl:1"}, {"{\"text\": \"\\ud800\"}", "bad.jsonl:1"},
-        {"{\"messages\": [{\"role\": \"wizard\", \"content\": \"x\"}]}", "role \"wizard\" is not known"},
-        {"{\"messages\": [{\"role\": \"user\"}]}", "no text as its content"}, {"{\"messages\": \"x\"}", "list of messages"},
-        {"{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"url\": \"x\"}]}]}", "type \"image_url\""},
-        {"{\"messages\": [5]}", "turn 1"}, {"{\"conversations\": [{\"from\": \"human\"}]}", "no text as its content"},
-        {"{\"instruction\": \"a\", \"output\": 4}", "\"output\""}, {"{\"prompt\": \"a\", \"completion\": 4}", "\"completion\""},
-        {"{\"input_ids\": [1, 260]}", "the tokenizer's ids are 0 to 259"}, {"{\"input_ids\": [1, -1]}", "no token id"},
-        {"{\"input_ids\": [1, 2], \"labels\": [1]}", "as long as"}, {"{\"input_ids\": [1, 2], \"labels\": [1, 5]}", "is 5 where"},
-        {"{\"instruction\": \"a\", \"output\": \"b\", \"history\": [[\"x\"]]}", "pairs of two texts"},
-        {"", "is empty (0 bytes)"}, {" \n \n", "has no rows"}, {"[]", "has no rows"}, {"[{\"text\": \"a\"}", "cut off"},
-        {"[{\"text\": \"a\"} {\"text\": \"a\"}]", "a comma"}, {"[{\"text\": \"a\"},]", "an element"}, {"[{\"text\": \"a\"}] x", "end of the file"},
-        {"[{\"text\": \"a\"", "cut off"}, {"not json", "bad JSON"},
+    static const struct {
+        const char *row, *part;
+    } rows[] = {
+        {"{\"text\": \"a\"}\n{\"text\": 5}", "bad.jsonl:2: \"text\""},
+        {"{\"text\": \"a\"}\n\n\n{\"text\"}", "bad.jsonl:4"},
+        {"{\"text\": \"a\"}\n[1]", "bad.jsonl:2: a row must be an object"},
+        {"{\"text\": \"a\"}\n{\"txt\": \"b\"}", "no format that is known"},
+        {"{\"text\": \"a\xFF\"}", "bad.jsonl:1"},
+        {"{\"text\": \"a\", \"text\": \"b\"}", "bad.jsonl:1"},
+        {"{\"text\": \"\\ud800\"}", "bad.jsonl:1"},
+        {"{\"messages\": [{\"role\": \"wizard\", \"content\": \"x\"}]}",
+         "role \"wizard\" is not known"},
+        {"{\"messages\": [{\"role\": \"user\"}]}", "no text as its content"},
+        {"{\"messages\": \"x\"}", "list of messages"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"url\": "
+         "\"x\"}]}]}",
+         "type \"image_url\""},
+        {"{\"messages\": [5]}", "turn 1"},
+        {"{\"conversations\": [{\"from\": \"human\"}]}", "no text as its content"},
+        {"{\"instruction\": \"a\", \"output\": 4}", "\"output\""},
+        {"{\"prompt\": \"a\", \"completion\": 4}", "\"completion\""},
+        {"{\"input_ids\": [1, 260]}", "the tokenizer's ids are 0 to 259"},
+        {"{\"input_ids\": [1, -1]}", "no token id"},
+        {"{\"input_ids\": [1, 2], \"labels\": [1]}", "as long as"},
+        {"{\"input_ids\": [1, 2], \"labels\": [1, 5]}", "is 5 where"},
+        {"{\"instruction\": \"a\", \"output\": \"b\", \"history\": [[\"x\"]]}",
+         "pairs of two texts"},
+        {"", "is empty (0 bytes)"},
+        {" \n \n", "has no rows"},
+        {"[]", "has no rows"},
+        {"[{\"text\": \"a\"}", "cut off"},
+        {"[{\"text\": \"a\"} {\"text\": \"a\"}]", "a comma"},
+        {"[{\"text\": \"a\"},]", "an element"},
+        {"[{\"text\": \"a\"}] x", "end of the file"},
+        {"[{\"text\": \"a\"", "cut off"},
+        {"not json", "bad JSON"},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) says(row_refusal("bad.jsonl", rows[i].row), rows[i].part);
-    says(row_refusal("bad.txt", "good\n\nb\xC0\xAF" "d"), "bad.txt:3: byte 0xc0, 1 bytes on, is not UTF-8");
+    for (size_t i = 0; i < COUNT(rows); i++)
+        says(row_refusal("bad.jsonl", rows[i].row), rows[i].part);
+    says(row_refusal("bad.txt", "good\n\nb\xC0\xAF"
+                                "d"),
+         "bad.txt:3: byte 0xc0, 1 bytes on, is not UTF-8");
 }
 
 static void one_bad_row_in_a_hundred_is_counted_and_two_stop(void **state)
@@ -205,11 +275,14 @@ static void one_bad_row_in_a_hundred_is_counted_and_two_stop(void **state)
 static void nothing_to_learn_is_refused_with_the_first_row(void **state)
 {
     (void)state;
-    says(row_refusal("nothing.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"only a question\"}]}"), "nothing to learn");
+    says(row_refusal("nothing.jsonl",
+                     "{\"messages\": [{\"role\": \"user\", \"content\": \"only a question\"}]}"),
+         "nothing to learn");
     says(error.text, "Question: only a question");
     says(error.text, "train_on answers");
     struct data_settings s = settings(plain_bytes, "qa", 8, PACKING_BFD);
-    struct source_spec spec = spec_of(write_file("cut.jsonl", "{\"prompt\": \"a long question that fills it\", \"completion\": \"r\"}"));
+    struct source_spec spec = spec_of(write_file(
+        "cut.jsonl", "{\"prompt\": \"a long question that fills it\", \"completion\": \"r\"}"));
     says(unprepared(&spec, &s), "max_length 8");
 }
 
@@ -218,8 +291,9 @@ static void special_files_are_refused(void **state)
     (void)state;
     struct data_settings s = settings(plain_bytes, "qa", 256, PACKING_NONE);
     assert_int_equal(mkfifo(in_folder("pipe.jsonl"), 0600), 0);
-    static const struct { const char *name, *part; } rows[] = {
-        {"pipe.jsonl", "FIFO"}, {"absent.jsonl", "cannot open"}, {"bytes", "folder"}};
+    static const struct {
+        const char *name, *part;
+    } rows[] = {{"pipe.jsonl", "FIFO"}, {"absent.jsonl", "cannot open"}, {"bytes", "folder"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct source_spec spec = spec_of(in_folder(rows[i].name));
         says(unprepared(&spec, &s), rows[i].part);
@@ -267,12 +341,13 @@ static void rows_are_counted_cut_and_dropped(void **state)
 {
     (void)state;
     struct data_settings s = settings(plain_bytes, "plain", 8, PACKING_BFD);
-    struct source_spec spec = spec_of(write_file("count.jsonl",
+    struct source_spec spec = spec_of(write_file(
+        "count.jsonl",
         "{\"text\": \"abc\"}\n{\"text\": \"0123456789\"}\n{\"text\": \"\"}\n{\"text\": \"ab\"}\n"));
     struct source source = prepared(&spec, &s);
     assert_int_equal(source.report.rows, 4);
-    assert_int_equal(source.report.rows_dropped, 1);             /* "</s>" alone predicts nothing */
-    assert_int_equal(source.report.rows_truncated, 0);           /* a text is split instead */
+    assert_int_equal(source.report.rows_dropped, 1);   /* "</s>" alone predicts nothing */
+    assert_int_equal(source.report.rows_truncated, 0); /* a text is split instead */
     assert_int_equal(source.report.tokens, 4 + 11 + 3);
     assert_int_equal(source.report.tokens_trained, 3 + 4 + 5 + 2);
     assert_int_equal(source.report.longest, 11);
@@ -293,7 +368,9 @@ static void rows_are_counted_cut_and_dropped(void **state)
     assert_int_equal(source.report.tokens, 4 + 11 + 3);
     source_close(&source);
     s.packing = PACKING_BFD;
-    spec = spec_of(write_file("cut-talk.jsonl", "{\"prompt\": \"abc\", \"completion\": \"0123456789\"}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n"
+    spec = spec_of(write_file("cut-talk.jsonl",
+                              "{\"prompt\": \"abc\", \"completion\": \"0123456789\"}\n{\"prompt\": "
+                              "\"a\", \"completion\": \"b\"}\n"
                               "{\"prompt\": \"abcdefghijk\", \"completion\": \"b\"}\n"));
     source = prepared(&spec, &s);
     assert_int_equal(source.report.rows_truncated, 2);
@@ -309,11 +386,20 @@ static void quizzes_are_read_strictly(void **state)
     (void)state;
     struct quiz_row *rows;
     int n;
-    assert_true(quiz_read(&rows, &n, write_file("q.jsonl", "{\"question\": \"a\", \"answer\": \"b\"}\n\n{\"answer\": \"d\", \"question\": \"c\", \"x\": 1}\n"), &a, &error));
+    assert_true(
+        quiz_read(&rows, &n,
+                  write_file("q.jsonl", "{\"question\": \"a\", \"answer\": \"b\"}\n\n{\"answer\": "
+                                        "\"d\", \"question\": \"c\", \"x\": 1}\n"),
+                  &a, &error));
     assert_int_equal(n, 2);
     assert_true(text_is(rows[1].question, "c") && text_is(rows[1].answer, "d"));
-    static const struct { const char *file, *part; } bad[] = {
-        {"{\"question\": \"a\"}", ":1"}, {"{\"question\": \"a\", \"answer\": \"b\"}\nx", ":2"}, {"[]", "no questions"}, {"", "empty"}, {"3", "object"}};
+    static const struct {
+        const char *file, *part;
+    } bad[] = {{"{\"question\": \"a\"}", ":1"},
+               {"{\"question\": \"a\", \"answer\": \"b\"}\nx", ":2"},
+               {"[]", "no questions"},
+               {"", "empty"},
+               {"3", "object"}};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(quiz_read(&rows, &n, write_file("bad-quiz.jsonl", bad[i].file), &a, &error));
         says(error.text, bad[i].part);

@@ -1,4 +1,5 @@
-/* t_stream.c - windows: shares, bins, packing, order, hold-out, and batches that keep documents apart. */
+/* t_stream.c - windows: shares, bins, packing, order, hold-out, and batches that keep documents
+ * apart. */
 #include "tests/data/kit.h"
 #include "engine/data/stream.h"
 #include <math.h>
@@ -6,7 +7,7 @@
 #define LENGTH 64
 
 static struct tokenizer *tok;
-static struct source big, small, chats;     /* text of 900 rows, of 60 rows; questions with answers */
+static struct source big, small, chats; /* text of 900 rows, of 60 rows; questions with answers */
 static struct data_settings s;
 
 /* A row's text says which row it is and is between 3 and 50 letters long. */
@@ -33,7 +34,8 @@ static int start(void **state)
     spec = spec_of(text_rows("small.jsonl", 60, 's'));
     small = prepared(&spec, &s);
     struct buf b = buf_make(&a);
-    for (int i = 0; i < 200; i++) buf_printf(&b, "{\"prompt\": \"q%d\", \"completion\": \"answer %d\"}\n", i, i);
+    for (int i = 0; i < 200; i++)
+        buf_printf(&b, "{\"prompt\": \"q%d\", \"completion\": \"answer %d\"}\n", i, i);
     spec = spec_of(write_file("chats.jsonl", b.p));
     chats = prepared(&spec, &s);
     return 0;
@@ -57,7 +59,10 @@ static void every_window_fits_and_every_token_is_there_once(void **state)
             struct data_settings t = s;
             t.packing = kinds[k];
             struct mix mix = {&big, 1};
-            struct stream x = streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1, .bins = bins, .shuffle = true, .seed = 3}, &t);
+            struct stream x = streamed(
+                &(struct stream_spec){
+                    .mix = &mix, .n_mix = 1, .bins = bins, .shuffle = true, .seed = 3},
+                &t);
             const struct windows *w = &x.plan->windows;
             uint8_t *seen = NEW_N(&a, uint8_t, big.cache->n_tokens);
             int64_t tokens = 0, trained = 0;
@@ -65,7 +70,8 @@ static void every_window_fits_and_every_token_is_there_once(void **state)
                 int n = 0;
                 for (int64_t p = w->first[i]; p < w->first[i + 1]; p++) {
                     const struct part_of *part = &w->parts[p];
-                    for (int j = 0; j < part->n; j++) seen[big.cache->documents[part->document].at + part->from + j]++;
+                    for (int j = 0; j < part->n; j++)
+                        seen[big.cache->documents[part->document].at + part->from + j]++;
                     n += part->n;
                 }
                 assert_in_range(n, 1, LENGTH);
@@ -74,10 +80,12 @@ static void every_window_fits_and_every_token_is_there_once(void **state)
             }
             int64_t want = 0;
             for (int64_t d = 0; d < big.cache->n_documents; d++)
-                for (int j = 0; j < big.cache->documents[d].tokens; j++, want += !big.cache->held[d])
+                for (int j = 0; j < big.cache->documents[d].tokens;
+                     j++, want += !big.cache->held[d])
                     assert_int_equal(seen[big.cache->documents[d].at + j], !big.cache->held[d]);
             want = 0;
-            for (int64_t d = 0; d < big.cache->n_documents; d++) want += big.cache->held[d] ? 0 : big.cache->documents[d].tokens;
+            for (int64_t d = 0; d < big.cache->n_documents; d++)
+                want += big.cache->held[d] ? 0 : big.cache->documents[d].tokens;
             assert_int_equal(tokens, want);
             assert_int_equal(x.tokens, want);
             assert_int_equal(x.trained, trained);
@@ -102,15 +110,23 @@ static void best_fit_fills_windows_and_splice_fills_all_but_the_last(void **stat
 static void sources_give_their_share_of_tokens(void **state)
 {
     (void)state;
-    static const double shares[][3] = {{0.8, 0.2, 0}, {0.5, 0.5, 0}, {1, 2, 1}, {0.1, 0.1, 9.8}, {0, 1, 0}};
+    static const double shares[][3] = {
+        {0.8, 0.2, 0}, {0.5, 0.5, 0}, {1, 2, 1}, {0.1, 0.1, 9.8}, {0, 1, 0}};
     for (size_t i = 0; i < COUNT(shares); i++)
         for (int bins = 1; bins <= 10; bins += 9) {
-            struct mix mix[] = {{&big, shares[i][0]}, {&small, shares[i][1]}, {&chats, shares[i][2]}};
-            struct stream x = streamed(&(struct stream_spec){.mix = mix, .n_mix = 3, .bins = bins, .shuffle = true, .seed = 9, .epochs = 2}, &s);
+            struct mix mix[] = {{&big, shares[i][0]},
+                                {&small, shares[i][1]},
+                                {&chats, shares[i][2]}};
+            struct stream x = streamed(
+                &(struct stream_spec){
+                    .mix = mix, .n_mix = 3, .bins = bins, .shuffle = true, .seed = 9, .epochs = 2},
+                &s);
             double sum = shares[i][0] + shares[i][1] + shares[i][2], mass = 0, given = 0;
             for (int k = 0; k < 3; k++)
                 for (int64_t d = 0; mix[k].share > 0 && d < mix[k].source->cache->n_documents; d++)
-                    mass += mix[k].source->cache->held[d] ? 0 : mix[k].source->cache->documents[d].tokens;
+                    mass += mix[k].source->cache->held[d]
+                                ? 0
+                                : mix[k].source->cache->documents[d].tokens;
             for (int k = 0; k < 3; k++) {
                 double want = 2 * mass * shares[i][k] / sum;
                 assert_true(fabs((double)x.source_tokens[k] - want) <= LENGTH);
@@ -125,9 +141,11 @@ static void bins_have_equal_mass_and_the_same_mix(void **state)
 {
     (void)state;
     struct mix mix[] = {{&big, 0.7}, {&small, 0.3}};
-    struct stream x = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .bins = 10, .shuffle = true, .seed = 1}, &s);
+    struct stream x = streamed(
+        &(struct stream_spec){.mix = mix, .n_mix = 2, .bins = 10, .shuffle = true, .seed = 1}, &s);
     const struct windows *w = &x.plan->windows;
-    int64_t mass[2][10] = {{0}}, rare[10] = {0}, longs[10] = {0}, all[2] = {0}, all_rare = 0, all_longs = 0;
+    int64_t mass[2][10] = {{0}}, rare[10] = {0}, longs[10] = {0}, all[2] = {0}, all_rare = 0,
+            all_longs = 0;
     assert_int_equal(x.buckets, 10);
     assert_int_equal(x.bucket_start[10], x.windows);
     for (int b = 0; b < 10; b++)
@@ -145,7 +163,8 @@ static void bins_have_equal_mass_and_the_same_mix(void **state)
         }
     assert_true(all_rare > 0 && all_longs > 0);
     for (int b = 0; b < 10; b++) {
-        for (int k = 0; k < 2; k++) assert_true(fabs((double)mass[k][b] - (double)all[k] / 10) <= (k ? LENGTH : 16));
+        for (int k = 0; k < 2; k++)
+            assert_true(fabs((double)mass[k][b] - (double)all[k] / 10) <= (k ? LENGTH : 16));
         assert_true(fabs((double)rare[b] - (double)all_rare / 10) <= 16);
         assert_true(fabs((double)longs[b] - (double)all_longs / 10) <= 2);
         assert_true(x.bucket_start[b + 1] > x.bucket_start[b]);
@@ -161,7 +180,10 @@ static void limits_end_a_stage(void **state)
             for (int64_t most = 20; most <= 2000; most *= 10) {
                 struct data_settings t = s;
                 t.packing = kinds[k];
-                struct stream x = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .bins = bins, .shuffle = true, .max_windows = most}, &t);
+                struct stream x = streamed(
+                    &(struct stream_spec){
+                        .mix = mix, .n_mix = 2, .bins = bins, .shuffle = true, .max_windows = most},
+                    &t);
                 assert_int_equal(x.windows, most);
                 int64_t least = most, largest = 0;
                 for (int b = 0; b < x.buckets; b++) {
@@ -171,9 +193,12 @@ static void limits_end_a_stage(void **state)
                 }
                 assert_true(most < 200 || largest - least <= (k == 0 ? most / 20 : 3));
             }
-    struct stream x = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .max_tokens = 5000, .epochs = 3}, &s);
+    struct stream x =
+        streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .max_tokens = 5000, .epochs = 3},
+                 &s);
     assert_true(llabs(x.tokens - 5000) <= 2 * LENGTH);
-    x = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .epochs = 0.5, .max_windows = 100000}, &s);
+    x = streamed(
+        &(struct stream_spec){.mix = mix, .n_mix = 2, .epochs = 0.5, .max_windows = 100000}, &s);
     struct stream y = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .epochs = 1}, &s);
     assert_true(llabs(2 * x.tokens - y.tokens) <= 4 * LENGTH);
 }
@@ -181,7 +206,8 @@ static void limits_end_a_stage(void **state)
 static uint64_t hash_of(const struct stream *x)
 {
     const struct windows *w = &x->plan->windows;
-    return hash64(w->parts, (size_t)w->n_parts * sizeof *w->parts, hash64(w->first, (size_t)(w->n + 1) * sizeof *w->first, 0));
+    return hash64(w->parts, (size_t)w->n_parts * sizeof *w->parts,
+                  hash64(w->first, (size_t)(w->n + 1) * sizeof *w->first, 0));
 }
 
 static void a_stream_is_a_function_of_its_settings(void **state)
@@ -203,10 +229,12 @@ static void passes_differ_and_each_sees_every_row(void **state)
     struct mix mix = {&small, 1};
     struct data_settings t = s;
     t.packing = PACKING_NONE;
-    struct stream x = streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1, .epochs = 3, .shuffle = true}, &t);
+    struct stream x =
+        streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1, .epochs = 3, .shuffle = true}, &t);
     int *seen = NEW_N(&a, int, small.cache->n_documents);
     for (int64_t i = 0; i < x.plan->windows.n_parts; i++) seen[x.plan->windows.parts[i].document]++;
-    for (int64_t d = 0; d < small.cache->n_documents; d++) assert_int_equal(seen[d], small.cache->held[d] ? 0 : 3);
+    for (int64_t d = 0; d < small.cache->n_documents; d++)
+        assert_int_equal(seen[d], small.cache->held[d] ? 0 : 3);
     assert_true(x.source_epochs[0] == 3);
 }
 
@@ -221,7 +249,7 @@ static void without_shuffling_rows_come_in_file_order(void **state)
         int32_t last[2] = {-1, -1}, switches = 0;
         for (int64_t i = 0; i < x.plan->windows.n_parts; i++) {
             const struct part_of *p = &x.plan->windows.parts[i];
-            bool again = p->source == 1 && p->document < last[1];    /* small is seen several times */
+            bool again = p->source == 1 && p->document < last[1]; /* small is seen several times */
             if (!again) assert_true(p->document >= last[p->source]);
             last[p->source] = p->document;
             switches += i > 0 && x.plan->windows.parts[i - 1].source != p->source;
@@ -236,25 +264,37 @@ static void held_out_rows_are_the_same_and_never_trained(void **state)
     struct mix mix[] = {{&big, 0.7}, {&small, 0.3}};
     struct data_settings t = s;
     t.packing = PACKING_NONE;
-    struct stream held = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .held_out = true, .bins = 10, .shuffle = true, .max_windows = 1}, &t);
-    struct stream train = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .shuffle = true}, &t);
+    struct stream held = streamed(&(struct stream_spec){.mix = mix,
+                                                        .n_mix = 2,
+                                                        .held_out = true,
+                                                        .bins = 10,
+                                                        .shuffle = true,
+                                                        .max_windows = 1},
+                                  &t);
+    struct stream train =
+        streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .shuffle = true}, &t);
     assert_int_equal(held.windows, big.held_out + small.held_out);
     assert_in_range(big.held_out, 60, 120);
     assert_int_equal(big.report.rows_held_out, big.held_out);
     for (int64_t i = 0; i < held.plan->windows.n_parts; i++)
-        assert_true(mix[held.plan->windows.parts[i].source].source->cache->held[held.plan->windows.parts[i].document]);
+        assert_true(mix[held.plan->windows.parts[i].source]
+                        .source->cache->held[held.plan->windows.parts[i].document]);
     for (int64_t i = 0; i < train.plan->windows.n_parts; i++)
-        assert_false(mix[train.plan->windows.parts[i].source].source->cache->held[train.plan->windows.parts[i].document]);
-    /* The same rows in another file, in another order, are held out again; a larger share holds out more. */
+        assert_false(mix[train.plan->windows.parts[i].source]
+                         .source->cache->held[train.plan->windows.parts[i].document]);
+    /* The same rows in another file, in another order, are held out again; a larger share holds out
+     * more. */
     struct source_spec spec = spec_of(big.spec.path);
     spec.max_rows = 450;
     struct source half = prepared(&spec, &s);
-    for (int64_t d = 0; d < half.cache->n_documents; d++) assert_int_equal(half.cache->held[d], big.cache->held[d]);
+    for (int64_t d = 0; d < half.cache->n_documents; d++)
+        assert_int_equal(half.cache->held[d], big.cache->held[d]);
     source_close(&half);
     t.holdout = 0.2;
     spec.max_rows = 0;
     struct source more = prepared(&spec, &t);
-    for (int64_t d = 0; d < more.cache->n_documents; d++) assert_true(more.cache->held[d] >= big.cache->held[d]);
+    for (int64_t d = 0; d < more.cache->n_documents; d++)
+        assert_true(more.cache->held[d] >= big.cache->held[d]);
     assert_true(more.held_out > big.held_out);
     source_close(&more);
     t.holdout = 0;
@@ -265,7 +305,8 @@ static void held_out_rows_are_the_same_and_never_trained(void **state)
     source_close(&none);
 }
 
-/* Positions begin again in each document, no label crosses a border, and counts are what they say. */
+/* Positions begin again in each document, no label crosses a border, and counts are what they say.
+ */
 static void batches_keep_documents_apart(void **state)
 {
     (void)state;
@@ -273,7 +314,8 @@ static void batches_keep_documents_apart(void **state)
         struct data_settings t = s;
         t.packing = kinds[k];
         struct mix mix[] = {{&big, 0.5}, {&chats, 0.5}};
-        struct stream x = streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .shuffle = true, .seed = 2}, &t);
+        struct stream x =
+            streamed(&(struct stream_spec){.mix = mix, .n_mix = 2, .shuffle = true, .seed = 2}, &t);
         struct batch b = batch_make(&a, 5 * LENGTH);
         const struct windows *w = &x.plan->windows;
         for (int64_t first = 0; first + 5 <= x.windows; first += 5) {
@@ -306,12 +348,15 @@ static void batches_keep_documents_apart(void **state)
     }
 }
 
-/* Stages may pack differently from one source: documents over the window are cut, or go on in the next. */
+/* Stages may pack differently from one source: documents over the window are cut, or go on in the
+ * next. */
 static void long_documents_are_cut_or_spliced_by_each_stage(void **state)
 {
     (void)state;
     struct buf b = buf_make(&a);
-    for (int i = 0; i < 20; i++) buf_printf(&b, "{\"prompt\": \"%0*d\", \"completion\": \"%0*d\"}\n", i * 5 + 1, 1, 200 - i * 5, 2);
+    for (int i = 0; i < 20; i++)
+        buf_printf(&b, "{\"prompt\": \"%0*d\", \"completion\": \"%0*d\"}\n", i * 5 + 1, 1,
+                   200 - i * 5, 2);
     struct source_spec spec = spec_of(write_file("longs.jsonl", b.p));
     struct data_settings t = s;
     t.holdout = 0;
@@ -323,7 +368,8 @@ static void long_documents_are_cut_or_spliced_by_each_stage(void **state)
             struct mix mix = {&longs, 1};
             struct batch batch = batch_make(&a, LENGTH);
             u.packing = kinds[l];
-            struct stream x = streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1, .shuffle = true}, &u);
+            struct stream x =
+                streamed(&(struct stream_spec){.mix = &mix, .n_mix = 1, .shuffle = true}, &u);
             for (int64_t w = 0; w < x.windows; w++) {
                 assert_true(stream_batch(&x, w, 1, &batch, &error));
                 assert_int_equal(batch.trained, stream_trained(&x, w, 1));
@@ -332,7 +378,8 @@ static void long_documents_are_cut_or_spliced_by_each_stage(void **state)
             if (kinds[l] == PACKING_SPLICE) assert_true(x.tokens > 20 * 200);
             else assert_true(x.tokens < 20 * LENGTH);
         }
-        if (kinds[k] == PACKING_SPLICE) assert_int_equal(longs.report.rows_dropped + longs.report.rows_truncated, 0);
+        if (kinds[k] == PACKING_SPLICE)
+            assert_int_equal(longs.report.rows_dropped + longs.report.rows_truncated, 0);
         else assert_true(longs.report.rows_dropped > 0 && longs.report.rows_truncated == 20);
         assert_int_equal(longs.documents, 20 - longs.report.rows_dropped);
         source_close(&longs);
@@ -367,7 +414,9 @@ static void long_texts_are_split_into_documents(void **state)
 static void a_window_is_shown_with_what_is_trained(void **state)
 {
     (void)state;
-    struct source_spec spec = spec_of(write_file("two.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"cc\", \"completion\": \"d\"}\n"));
+    struct source_spec spec =
+        spec_of(write_file("two.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": "
+                                        "\"cc\", \"completion\": \"d\"}\n"));
     spec.name = "two";
     struct source two = prepared(&spec, &s);
     struct data_settings t = s;
@@ -398,11 +447,17 @@ static void stages_that_cannot_be_are_refused(void **state)
     struct source_spec spec = spec_of(small.spec.path);
     t.holdout = 1;
     struct source held = prepared(&spec, &t);
-    const struct { struct mix mix; struct stream_spec spec; const char *part; } rows[] = {
-        {{&held, 1}, {.n_mix = 1}, "are held out"}, {{&small, 0}, {.n_mix = 1}, "no dataset with a share above 0"},
-        {{&small, -1}, {.n_mix = 1}, "must be 0 or more"}, {{&small, NAN}, {.n_mix = 1}, "must be 0 or more"},
-        {{&small, 1}, {.n_mix = 1, .bins = 5000}, "bins is 5000"}, {{&small, 1}, {.n_mix = 1, .epochs = 1e12}, "documents"},
-        {{&small, 1}, {.n_mix = 1, .max_tokens = 1000000000000000}, "documents"}};
+    const struct {
+        struct mix mix;
+        struct stream_spec spec;
+        const char *part;
+    } rows[] = {{{&held, 1}, {.n_mix = 1}, "are held out"},
+                {{&small, 0}, {.n_mix = 1}, "no dataset with a share above 0"},
+                {{&small, -1}, {.n_mix = 1}, "must be 0 or more"},
+                {{&small, NAN}, {.n_mix = 1}, "must be 0 or more"},
+                {{&small, 1}, {.n_mix = 1, .bins = 5000}, "bins is 5000"},
+                {{&small, 1}, {.n_mix = 1, .epochs = 1e12}, "documents"},
+                {{&small, 1}, {.n_mix = 1, .max_tokens = 1000000000000000}, "documents"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct stream_spec x = rows[i].spec;
         x.mix = &rows[i].mix;

@@ -15,7 +15,8 @@ static int start(void **state)
     (void)state;
     struct err err;
     a = arena_make(0);
-    if (json_read(&golden, "tests/golden/template.json", (struct json_limits){0}, &a, &err)) return 0;
+    if (json_read(&golden, "tests/golden/template.json", (struct json_limits){0}, &a, &err))
+        return 0;
     fprintf(stderr, "%s\n", err.text);
     return 1;
 }
@@ -44,7 +45,8 @@ static struct text joined(const struct segments *s)
 
 static int chat(struct message *out, const struct json *rows)
 {
-    for (int i = 0; i < rows->n; i++) out[i] = (struct message){rows->items[i].items[0].text, rows->items[i].items[1].text};
+    for (int i = 0; i < rows->n; i++)
+        out[i] = (struct message){rows->items[i].items[0].text, rows->items[i].items[1].text};
     return rows->n;
 }
 
@@ -53,13 +55,15 @@ static struct template *golden_template(struct text name)
     struct template *t;
     struct err err = {{0}};
     const struct json *own = json_get(json_get(golden, "formats"), name.p);
-    bool ok = own ? template_open(&t, "auto", DIR, own->text, &a, &err) : template_open(&t, name.p, DIR, (struct text){0}, &a, &err);
+    bool ok = own ? template_open(&t, "auto", DIR, own->text, &a, &err)
+                  : template_open(&t, name.p, DIR, (struct text){0}, &a, &err);
     if (!ok) wrong_with("%s: %s", name.p, err.text);
     return t;
 }
 
 /* Renders one golden case and returns its hash, or "refused". */
-static const char *outcome(const struct template *t, const struct json *rows, bool ask, struct arena *arena, char *said)
+static const char *outcome(const struct template *t, const struct json *rows, bool ask,
+                           struct arena *arena, char *said)
 {
     struct message messages[16];
     struct segments s = {0};
@@ -76,15 +80,19 @@ static const char *outcome(const struct template *t, const struct json *rows, bo
 }
 
 /* How many of a template's recorded texts come out otherwise. */
-static int wrong_texts(const struct template *t, const char *name, const struct json *want, int *cases)
+static int wrong_texts(const struct template *t, const char *name, const struct json *want,
+                       int *cases)
 {
     const struct json *chats = json_get(golden, "chats");
     char said[1024];
     int wrong = 0;
     for (int k = 0; k < chats->n; k++)
         for (int ask = 0; ask < 2; ask++, ++*cases) {
-            if (text_is(want->items[k].items[ask].text, outcome(t, &chats->items[k], ask, &a, said))) continue;
-            if (++wrong <= 3) print_message("template %s, chat %d, ask %d:\n%s\n", name, k, ask, said);
+            if (text_is(want->items[k].items[ask].text,
+                        outcome(t, &chats->items[k], ask, &a, said)))
+                continue;
+            if (++wrong <= 3)
+                print_message("template %s, chat %d, ask %d:\n%s\n", name, k, ask, said);
         }
     return wrong;
 }
@@ -95,7 +103,8 @@ static void writes_what_transformers_writes(void **state)
     const struct json *texts = json_get(golden, "texts");
     int cases = 0, wrong = 0;
     for (int i = 0; i < texts->n; i++)
-        wrong += wrong_texts(golden_template(texts->keys[i]), texts->keys[i].p, &texts->items[i], &cases);
+        wrong += wrong_texts(golden_template(texts->keys[i]), texts->keys[i].p, &texts->items[i],
+                             &cases);
     assert_true(cases >= 800);
     assert_int_equal(wrong, 0);
 }
@@ -117,7 +126,8 @@ static void writes_what_transformers_writes_with_real_models(void **state)
             print_message("skipped: HONE_MATERIAL/%s is not there\n", texts->keys[i].p);
             skip();
         }
-        bool ok = gguf_open(&g, path, &a, &err) && gguf_text(&g, &source, "tokenizer.chat_template", &err) &&
+        bool ok = gguf_open(&g, path, &a, &err) &&
+                  gguf_text(&g, &source, "tokenizer.chat_template", &err) &&
                   template_open(&t, "auto", DIR, source, &a, &err);
         if (!ok) wrong_with("%s", err.text);
         wrong += wrong_texts(t, texts->keys[i].p, &texts->items[i], &cases);
@@ -134,7 +144,8 @@ static const char *answers(const struct template *t, const struct message *m, in
     struct err err = {{0}};
     struct buf b = buf_make(&a);
     bool inside = false;
-    if (!template_render(t, m, n, (struct render){TEXT("<s>"), TEXT("</s>"), false}, &s, &a, &err)) wrong_with("%s", err.text);
+    if (!template_render(t, m, n, (struct render){TEXT("<s>"), TEXT("</s>"), false}, &s, &a, &err))
+        wrong_with("%s", err.text);
     for (int i = 0; i < s.n; i++) {
         if (s.list[i].answer != inside) buf_put(&b, inside ? "]" : "[", 1);
         inside = s.list[i].answer;
@@ -146,20 +157,32 @@ static const char *answers(const struct template *t, const struct message *m, in
     return b.p ? b.p : "";
 }
 
-static const struct message two_turns[] = {
-    {{"system", 6}, {"S", 1}}, {{"user", 4}, {"one", 3}}, {{"assistant", 9}, {"uno", 3}},
-    {{"user", 4}, {"two", 3}}, {{"assistant", 9}, {"dos", 3}}};
+static const struct message two_turns[] = {{{"system", 6}, {"S", 1}},
+                                           {{"user", 4}, {"one", 3}},
+                                           {{"assistant", 9}, {"uno", 3}},
+                                           {{"user", 4}, {"two", 3}},
+                                           {{"assistant", 9}, {"dos", 3}}};
 
 static void answers_are_the_assistants_words_and_their_end(void **state)
 {
     (void)state;
-    static const struct { const char *name, *want; } rows[] = {
-        {"plain", "[uno|</s>][dos|</s>]"}, {"qa", "[uno|</s>][dos|</s>]"}, {"alpaca", "[uno|</s>][dos|</s>]"},
-        {"llama2", "[uno |</s>][dos |</s>]"}, {"llama3", "[uno|<|eot_id|>][dos|<|eot_id|>]"},
-        {"chatml", "[uno|<|im_end|>][dos|<|im_end|>]"}, {"vicuna", "[uno|</s>][dos|</s>]"}, {"zephyr", "[uno|</s>][dos|</s>]"},
-        {"generation", "[uno|<|im_end|>][dos|<|im_end|>]"}, {"thinking", "[uno|<|im_end|>][dos|<|im_end|>]"},
-        {"deepseek", "[uno|<｜end▁of▁sentence｜>][dos|<｜end▁of▁sentence｜>]"}, {"zephyr-lines", "[uno|</s>][dos|</s>]"},
-        {"llama31", "[uno|<|eot_id|>][dos|<|eot_id|>]"}, {"phi3", "[uno|<|end|>][dos|<|end|>]"},
+    static const struct {
+        const char *name, *want;
+    } rows[] = {
+        {"plain", "[uno|</s>][dos|</s>]"},
+        {"qa", "[uno|</s>][dos|</s>]"},
+        {"alpaca", "[uno|</s>][dos|</s>]"},
+        {"llama2", "[uno |</s>][dos |</s>]"},
+        {"llama3", "[uno|<|eot_id|>][dos|<|eot_id|>]"},
+        {"chatml", "[uno|<|im_end|>][dos|<|im_end|>]"},
+        {"vicuna", "[uno|</s>][dos|</s>]"},
+        {"zephyr", "[uno|</s>][dos|</s>]"},
+        {"generation", "[uno|<|im_end|>][dos|<|im_end|>]"},
+        {"thinking", "[uno|<|im_end|>][dos|<|im_end|>]"},
+        {"deepseek", "[uno|<｜end▁of▁sentence｜>][dos|<｜end▁of▁sentence｜>]"},
+        {"zephyr-lines", "[uno|</s>][dos|</s>]"},
+        {"llama31", "[uno|<|eot_id|>][dos|<|eot_id|>]"},
+        {"phi3", "[uno|<|end|>][dos|<|end|>]"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *got = answers(golden_template(text_of(rows[i].name)), two_turns, 5);
@@ -170,24 +193,34 @@ static void answers_are_the_assistants_words_and_their_end(void **state)
 static void words_keep_their_message_through_strings(void **state)
 {
     (void)state;
-    static const struct { const char *source, *want; } rows[] = {
+    static const struct {
+        const char *source, *want;
+    } rows[] = {
         {"{% for m in messages %}{{ m.role ~ ':' ~ m.content }}{% endfor %}", "[uno][dos]"},
-        {"{% for m in messages %}{{ ('<' + m.content + '>').strip('<').upper() }}{% endfor %}", "[UNO>][DOS>]"},
-        {"{% for m in messages %}{{ m.content.split('n')[0] }}{{ m.content[1:] }}{% endfor %}", "[uno][dosos]"},
+        {"{% for m in messages %}{{ ('<' + m.content + '>').strip('<').upper() }}{% endfor %}",
+         "[UNO>][DOS>]"},
+        {"{% for m in messages %}{{ m.content.split('n')[0] }}{{ m.content[1:] }}{% endfor %}",
+         "[uno][dosos]"},
         {"{% for m in messages %}{{ m.content.replace('o', 'O')|trim }}{% endfor %}", "[unO][dOs]"},
-        {"{% for m in messages %}{% set x %}({{ m.content }}){% endset %}{{ x }}{% endfor %}", "[uno][dos]"},
-        {"{%- macro f(c) %}{{ c }}</s>{% endmacro %}{% for m in messages %}{{ m.role }}{{ f(m.content) }}{% endfor %}", "[uno|</s>][dos|</s>]"},
+        {"{% for m in messages %}{% set x %}({{ m.content }}){% endset %}{{ x }}{% endfor %}",
+         "[uno][dos]"},
+        {"{%- macro f(c) %}{{ c }}</s>{% endmacro %}{% for m in messages %}{{ m.role }}{{ "
+         "f(m.content) }}{% endfor %}",
+         "[uno|</s>][dos|</s>]"},
         {"{{ messages | map(attribute='content') | join(' ') }}", "[uno][dos]"},
-        {"{% for m in messages %}{{ m.role }} {{ m.content }}\n </s>x{% endfor %}", "[uno\n |</s>][dos\n |</s>]"},
+        {"{% for m in messages %}{{ m.role }} {{ m.content }}\n </s>x{% endfor %}",
+         "[uno\n |</s>][dos\n |</s>]"},
         {"{% for m in messages %}{{ m.content }} and <b c>{% endfor %}", "[uno][dos]"},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) assert_string_equal(answers(open_source(rows[i].source), two_turns, 5), rows[i].want);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_string_equal(answers(open_source(rows[i].source), two_turns, 5), rows[i].want);
 }
 
 static void a_question_that_repeats_the_answer_is_not_learnt(void **state)
 {
     (void)state;
-    static const struct message echo[] = {{{"user", 4}, {"Say: yes", 8}}, {{"assistant", 9}, {"Say: yes", 8}}};
+    static const struct message echo[] = {{{"user", 4}, {"Say: yes", 8}},
+                                          {{"assistant", 9}, {"Say: yes", 8}}};
     assert_string_equal(answers(golden_template(TEXT("chatml")), echo, 2), "[Say: yes|<|im_end|>]");
 }
 
@@ -200,7 +233,8 @@ static const char *refusal(const char *source)
     static struct err err;
     err.text[0] = 0;
     if (template_open(&t, "auto", DIR, text_of(source), &inner, &err))
-        template_render(t, two_turns, 5, (struct render){TEXT("<s>"), TEXT("</s>"), false}, &s, &inner, &err);
+        template_render(t, two_turns, 5, (struct render){TEXT("<s>"), TEXT("</s>"), false}, &s,
+                        &inner, &err);
     arena_drop(&inner);
     return err.text;
 }
@@ -208,31 +242,75 @@ static const char *refusal(const char *source)
 static void what_it_cannot_do_is_refused_by_name(void **state)
 {
     (void)state;
-    static const struct { const char *source, *part; } rows[] = {
-        {"{% include 'x' %}", "\"include\" is not understood"}, {"{{ 1 | frobnicate }}", "filter \"frobnicate\""},
-        {"{{ 1 is frob }}", "test \"frob\""}, {"{{ frob(1) }}", "function \"frob\""}, {"{{ 'a'.encode() }}", "method \"encode\""},
-        {"{{ strftime_now('%d') }}", "depend on the day"}, {"{{ 1.5 }}", "decimal"}, {"{{ 3 / 2 }}", "'/'"},
-        {"{{ raise_exception('no ' ~ 'way') }}", "no way"}, {"{{ x.y }}", "x, which is undefined"}, {"{{ 1 + x }}", "x is undefined"},
-        {"{{ messages }}", "a list is written out"}, {"{% for x in 3 %}{% endfor %}", "a number cannot be looped over"},
-        {"{{ ''.__class__ }}{{ ''.__class__.mro() }}", "undefined"}, {"{% for a in b recursive %}{% endfor %}", "recursive"},
-        {"{% set a, b = 1, 2 %}", "several names"}, {"{% set x.y = 1 %}", "no namespace"}, {"{{ 5 % 0 }}", "division by zero"},
-        {"{{ 9223372036854775807 + 1 }}", "64 bits"}, {"{{ loop }}{% for m in messages %}{{ loop.changed(1) }}{% endfor %}", "changed"},
+    static const struct {
+        const char *source, *part;
+    } rows[] = {
+        {"{% include 'x' %}", "\"include\" is not understood"},
+        {"{{ 1 | frobnicate }}", "filter \"frobnicate\""},
+        {"{{ 1 is frob }}", "test \"frob\""},
+        {"{{ frob(1) }}", "function \"frob\""},
+        {"{{ 'a'.encode() }}", "method \"encode\""},
+        {"{{ strftime_now('%d') }}", "depend on the day"},
+        {"{{ 1.5 }}", "decimal"},
+        {"{{ 3 / 2 }}", "'/'"},
+        {"{{ raise_exception('no ' ~ 'way') }}", "no way"},
+        {"{{ x.y }}", "x, which is undefined"},
+        {"{{ 1 + x }}", "x is undefined"},
+        {"{{ messages }}", "a list is written out"},
+        {"{% for x in 3 %}{% endfor %}", "a number cannot be looped over"},
+        {"{{ ''.__class__ }}{{ ''.__class__.mro() }}", "undefined"},
+        {"{% for a in b recursive %}{% endfor %}", "recursive"},
+        {"{% set a, b = 1, 2 %}", "several names"},
+        {"{% set x.y = 1 %}", "no namespace"},
+        {"{{ 5 % 0 }}", "division by zero"},
+        {"{{ 9223372036854775807 + 1 }}", "64 bits"},
+        {"{{ loop }}{% for m in messages %}{{ loop.changed(1) }}{% endfor %}", "changed"},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
-        if (!strstr(refusal(rows[i].source), rows[i].part)) wrong_with("%s: \"%s\"", rows[i].source, refusal(rows[i].source));
+        if (!strstr(refusal(rows[i].source), rows[i].part))
+            wrong_with("%s: \"%s\"", rows[i].source, refusal(rows[i].source));
 }
 
 static void a_broken_source_is_refused_with_its_line(void **state)
 {
     (void)state;
     static const char *const sources[] = {
-        "a\nb{{", "a\n{% if x", "\n{# no end", "\n{{ 'open }}", "\n{% if x %}", "\n{% endif %}", "\n{% for %}", "\n{{ }}", "\n{{ a b }}",
-        "\n{{ (1 }}", "\n{{ [1, }}", "\n{{ {'a' 1} }}", "\n{{ a[ }}", "\n{{ a | }}", "\n{{ a is }}", "\n{% set %}", "\n{% macro f(a=1, b) %}{% endmacro %}",
-        "\n{% raw %}", "\n{{ a if }}", "\n{{ @ }}", "\n{% break %}", "\n{{ f(a=1, 2) }}", "\n{{ f(*x) }}", "\n{% set x %}", "\n{{ 99999999999999999999 }}",
-        "\n{% generation %}x", "\n{% for x in y %}{% else %}", "\n{% if a %}{% elif %}", "\n{{ 1 }", "\n{{ a. }}", "\n{{ not }}", "\n{{ - }}",
+        "a\nb{{",
+        "a\n{% if x",
+        "\n{# no end",
+        "\n{{ 'open }}",
+        "\n{% if x %}",
+        "\n{% endif %}",
+        "\n{% for %}",
+        "\n{{ }}",
+        "\n{{ a b }}",
+        "\n{{ (1 }}",
+        "\n{{ [1, }}",
+        "\n{{ {'a' 1} }}",
+        "\n{{ a[ }}",
+        "\n{{ a | }}",
+        "\n{{ a is }}",
+        "\n{% set %}",
+        "\n{% macro f(a=1, b) %}{% endmacro %}",
+        "\n{% raw %}",
+        "\n{{ a if }}",
+        "\n{{ @ }}",
+        "\n{% break %}",
+        "\n{{ f(a=1, 2) }}",
+        "\n{{ f(*x) }}",
+        "\n{% set x %}",
+        "\n{{ 99999999999999999999 }}",
+        "\n{% generation %}x",
+        "\n{% for x in y %}{% else %}",
+        "\n{% if a %}{% elif %}",
+        "\n{{ 1 }",
+        "\n{{ a. }}",
+        "\n{{ not }}",
+        "\n{{ - }}",
     };
     for (size_t i = 0; i < COUNT(sources); i++)
-        if (!strstr(refusal(sources[i]), "line 2")) wrong_with("%s: \"%s\"", sources[i], refusal(sources[i]));
+        if (!strstr(refusal(sources[i]), "line 2"))
+            wrong_with("%s: \"%s\"", sources[i], refusal(sources[i]));
 }
 
 static char *repeated(const char *before, const char *s, int n, const char *after)
@@ -247,22 +325,34 @@ static char *repeated(const char *before, const char *s, int n, const char *afte
 static void hostile_templates_stop_at_a_limit(void **state)
 {
     (void)state;
-    const struct { const char *source, *part; } rows[] = {
+    const struct {
+        const char *source, *part;
+    } rows[] = {
         {"{% for a in range(2000) %}{% for b in range(2000) %}x{% endfor %}{% endfor %}", "steps"},
         {"{% for a in range(900000000) %}{% endfor %}", "steps"},
-        {"{% set ns = namespace(x='ab') %}{% for a in range(64) %}{% set ns.x = ns.x + ns.x %}{% endfor %}", "limit"},
+        {"{% set ns = namespace(x='ab') %}{% for a in range(64) %}{% set ns.x = ns.x + ns.x %}{% "
+         "endfor %}",
+         "limit"},
         {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "macros call each other"},
         {repeated(repeated("{{ ", "(", 5000, "1"), ")", 5000, " }}"), "deep"},
         {repeated(repeated("{{ ", "[", 5000, "1"), "]", 5000, " }}"), "deep"},
-        {repeated("{{ 1", " + 1", 5000, " }}"), "in a row"}, {repeated("{{ 'a'", "|trim", 5000, " }}"), "in a row"},
-        {repeated("{{ a", ".b", 5000, " }}"), "in a row"}, {repeated("{{ ", "not ", 5000, "1 }}"), "deep"},
-        {repeated("{{ ", "-", 5000, "1 }}"), "deep"}, {repeated("", "{% if 1 %}", 5000, ""), "deep"},
-        {repeated("{% if 0 %}", "{% elif 0 %}", 5000, "{% endif %}"), "deep"}, {repeated("", "{% for a in [1] %}", 9, ""), "8 deep"},
-        {repeated("{{ 1", " if 1 else 1", 5000, " }}"), "deep"}, {repeated("{{ 1", " == 1", 5000, " }}"), ""},
-        {repeated("", "x", 300000, ""), "at most"}, {"\xff", "UTF-8"}, {repeated("{{ f(", "1,", 20, ") }}"), "arguments"},
+        {repeated("{{ 1", " + 1", 5000, " }}"), "in a row"},
+        {repeated("{{ 'a'", "|trim", 5000, " }}"), "in a row"},
+        {repeated("{{ a", ".b", 5000, " }}"), "in a row"},
+        {repeated("{{ ", "not ", 5000, "1 }}"), "deep"},
+        {repeated("{{ ", "-", 5000, "1 }}"), "deep"},
+        {repeated("", "{% if 1 %}", 5000, ""), "deep"},
+        {repeated("{% if 0 %}", "{% elif 0 %}", 5000, "{% endif %}"), "deep"},
+        {repeated("", "{% for a in [1] %}", 9, ""), "8 deep"},
+        {repeated("{{ 1", " if 1 else 1", 5000, " }}"), "deep"},
+        {repeated("{{ 1", " == 1", 5000, " }}"), ""},
+        {repeated("", "x", 300000, ""), "at most"},
+        {"\xff", "UTF-8"},
+        {repeated("{{ f(", "1,", 20, ") }}"), "arguments"},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
-        if (!strstr(refusal(rows[i].source), rows[i].part)) wrong_with("row %zu: \"%s\"", i, refusal(rows[i].source));
+        if (!strstr(refusal(rows[i].source), rows[i].part))
+            wrong_with("row %zu: \"%s\"", i, refusal(rows[i].source));
 }
 
 /* No source crashes: every cut and every changed byte of real templates, and bytes at random. */
@@ -278,7 +368,8 @@ static void damaged_templates_do_no_harm(void **state)
             size_t n = k < 200 ? s.n * (size_t)k / 200 : s.n;
             copy[n] = 0;
             for (int change = 0; k >= 200 && change < 3; change++)
-                copy[rand_at(k, (uint64_t)change) % s.n] = odd[rand_at(k, 10 + (uint64_t)change) % (sizeof odd - 1)];
+                copy[rand_at(k, (uint64_t)change) % s.n] =
+                    odd[rand_at(k, 10 + (uint64_t)change) % (sizeof odd - 1)];
             refusal(copy);
         }
     }
