@@ -28,26 +28,39 @@ static int32_t last_id(const struct encoding *e)
     return e->out->n > e->first ? e->out->p[e->out->n - 1] & (int32_t)~TRAINED : -1;
 }
 
+/* Encodes `s` behind what is there; `special`: together with the special token that it follows.
+ * *dropped is how many of the first ids are that token's, -1 where its text did not give it. */
+static bool encode_behind(struct encoding *e, struct ids *ids, struct text s, int32_t special,
+                          int64_t *dropped)
+{
+    struct arena inner = arena_make(0);
+    struct buf b = buf_make(e->scratch);
+    unsigned flags = ENCODE_SPECIAL | (last_id(e) >= 0 ? ENCODE_CONTINUES : 0u);
+    int64_t lost = 0;
+    ids->n = 0;
+    if (special >= 0) {
+        struct text piece = tokenizer_piece(e->t, special);
+        buf_put(&b, piece.p, piece.n);
+        buf_put(&b, s.p, s.n);
+        s = buf_text(&b);
+    }
+    bool ok = tokenizer_encode(e->t, ids, s, flags, &lost, &inner, e->err);
+    arena_drop(&inner);
+    *dropped = special < 0 ? 0 : ids->n > 0 && ids->p[0] == special ? 1 : -1;
+    if (e->lost && *dropped >= 0) *e->lost += lost;
+    return ok;
+}
+
 /* Appends a piece of text that continues what is there. */
 static bool put_text(struct encoding *e, struct text s, bool trained)
 {
     if (s.n == 0) return true;
     struct arena_mark m = arena_mark(e->scratch);
     struct ids ids = {.a = e->scratch};
-    struct arena inner = arena_make(0);
-    int32_t last = last_id(e);
-    bool after_special = last >= 0 && tokenizer_special(e->t, last);
-    if (after_special) {
-        struct buf b = buf_make(e->scratch);
-        struct text piece = tokenizer_piece(e->t, last);
-        buf_put(&b, piece.p, piece.n);
-        buf_put(&b, s.p, s.n);
-        s = buf_text(&b);
-    }
-    unsigned flags = ENCODE_SPECIAL | (last >= 0 ? ENCODE_CONTINUES : 0u);
-    bool ok = tokenizer_encode(e->t, &ids, s, flags, e->lost, &inner, e->err);
-    arena_drop(&inner);
-    int64_t from = after_special && ids.n > 0 && ids.p[0] == last;
+    int32_t last = last_id(e), special = last >= 0 && tokenizer_special(e->t, last) ? last : -1;
+    int64_t from;
+    bool ok = encode_behind(e, &ids, s, special, &from) &&
+              (from >= 0 || encode_behind(e, &ids, s, -1, &from));
     for (int64_t i = from; ok && i < ids.n; i++) put(e, ids.p[i], trained);
     arena_back(e->scratch, m);
     return ok;
