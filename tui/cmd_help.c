@@ -1,5 +1,6 @@
 /* cmd_help.c - help made from the tables: commands, options, profile fields, events. */
 #include "tui/cli.h"
+#include "tui/keys.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ static int help_all(void)
         snprintf(left, sizeof left, "hone %s %s", commands[i].name, commands[i].words);
         printf("  %-26s %s\n", left, commands[i].says);
     }
-    printf("\n`hone help COMMAND`; topics: profile (every key), events (every line of --json), formula (loss, MFU, HFU)\n");
+    printf("\n`hone help COMMAND`; topics: profile (every key), keys (of the workbench), events (every line of --json), formula (loss, MFU, HFU)\n");
     return EXIT_DONE;
 }
 
@@ -76,9 +77,19 @@ static int help_formula(void)
     return EXIT_DONE;
 }
 
+static int help_keys(void)
+{
+    struct arena a = arena_make(0);
+    struct buf b = buf_make(&a);
+    keys_write(&b);
+    print_text(buf_text(&b));
+    arena_drop(&a);
+    return EXIT_DONE;
+}
+
 int cmd_help(struct cli *c)
 {
-    static const struct { const char *name; int (*help)(void); } topics[] = {{"profile", help_profile}, {"events", help_events}, {"formula", help_formula}};
+    static const struct { const char *name; int (*help)(void); } topics[] = {{"profile", help_profile}, {"keys", help_keys}, {"events", help_events}, {"formula", help_formula}};
     if (c->n_words == 0) return help_all();
     for (size_t i = 0; i < COUNT(topics); i++)
         if (strcmp(c->words[0], topics[i].name) == 0) return topics[i].help();

@@ -105,7 +105,7 @@ static bool read_state(struct dump *d, struct err *err)
     double now = 0;
     bool held = false;
     struct app *a = d->app;
-    if (d->state && !path_is_dir(d->state)) return fail(err, "%s is no folder: --state wants a run's folder or one with saved files (see `hone help dump`)", d->state);
+    if (d->state && !path_is_dir(d->state)) return fail(err, "%s is no folder: --state wants a run's folder or one with saved files, such as models.json, profile.yaml, check.json, runs/", d->state);
     if (state_file(d, "screen.json", &t)) {
         const char *where = path_join(d->a, d->state, "screen.json");
         if (!json_parse(&screen, t, where, (struct json_limits){0}, d->a, err) || !json_get_num(&now, screen, "now", 0, 1e12, where, err) ||

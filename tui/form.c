@@ -209,6 +209,32 @@ void form_change(struct app *a, struct text source)
     changed(a);
 }
 
+/* The path without "." and "..", by its text alone. */
+static void plain_path(char out[4096], const char *path)
+{
+    size_t n = 0;
+    for (const char *p = path; *p;) {
+        size_t len = strcspn(p, "/");
+        if (len == 2 && p[0] == '.' && p[1] == '.' && n > 0) while (n > 0 && out[--n] != '/') {}
+        else if (len > 0 && !(len == 1 && p[0] == '.') && n + len + 2 < 4096) {
+            out[n++] = '/';
+            memcpy(out + n, p, len);
+            n += len;
+        }
+        p += len + (p[len] == '/');
+    }
+    out[n] = 0;
+}
+
+static bool same_path(const char *a, const char *b)
+{
+    char plain[2][4096];
+    if (!a || !b) return false;
+    plain_path(plain[0], a);
+    plain_path(plain[1], b);
+    return strcmp(plain[0], plain[1]) == 0;
+}
+
 void app_profile(struct app *a, const char *path, struct text source)
 {
     struct profile_show *p = &a->profile;
@@ -232,7 +258,7 @@ void app_profile(struct app *a, const char *path, struct text source)
     }
     changed(a);
     if (p->wanted_model[0]) {
-        if (profile_text_set(&out, p->source, "base_model", p->wanted_model, &p->texts, &err)) form_change(a, out);
+        if (!same_path(p->wanted_model, p->profile.base_model) && profile_text_set(&out, p->source, "base_model", p->wanted_model, &p->texts, &err)) form_change(a, out);
         p->wanted_model[0] = 0;
     }
     a->screen = SCREEN_PROFILE;

@@ -13,6 +13,7 @@ struct binding {
     const char *brief;               /* for the footer */
     const char *help;
     void (*act)(struct app *a);
+    bool (*fits)(const struct app *a); /* NULL: always; else the footer names it only where it does something now */
 };
 extern const struct binding bindings[];
 extern const int n_bindings;
@@ -25,7 +26,7 @@ bool keys_press(struct app *a, int32_t key);           /* false: no row has it *
 /* Rows that `:` offers for a word typed so far: those of the screen and of everywhere. */
 int keys_named(const struct app *a, const char *prefix, const struct binding **out, int most);
 bool keys_run(struct app *a, const char *name);
-/* The help of every key, by scope, as lines for the manual and README: "Ctrl-L\tDraws the screen anew." */
+/* Every row by scope, as lines: key, name, help (`hone help keys`). */
 void keys_write(struct buf *out);
 
 #define ACTION(name) void act_##name(struct app *a);

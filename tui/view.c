@@ -127,7 +127,7 @@ static void footer(const struct app *a, struct grid *g, struct rect r)
     for (int s = 0; s < n; s++)
         for (int i = 0; i < n_bindings; i++) {
             const struct binding *b = &bindings[i];
-            if (b->of != now[s] || !b->brief[0]) continue;
+            if (b->of != now[s] || !b->brief[0] || (b->fits && !b->fits(a))) continue;
             char key[32];
             bool first = keys_find(a, b->key) == b; /* another row may have the key here, or it is text; then the other one may still do */
             if (!first && (!b->other || keys_find(a, b->other) != b)) continue;

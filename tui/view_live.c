@@ -257,9 +257,9 @@ static void log_lines(const struct app *a, struct grid *g, struct rect r)
 static void formula(struct grid *g, struct rect r)
 {
     static const char text[] =
-        "MFU = model FLOPs of a step / (seconds of the step x peak FLOP/s of the device). A frozen parameter costs 4 FLOPs a token, a trained one 6, "
-        "2 where only the forward pass reaches it; the head counts, the embedding does not, attention counts the causal pairs of each document. "
-        "HFU counts what was recomputed too. The CPU's peak is measured on this machine (`hone doctor` shows it). f closes this.";
+        "MFU = model FLOPs of a step / (seconds of the step x peak FLOP/s of the device). A parameter of a product costs 6 FLOPs a token where it is "
+        "trained, 4 where it is frozen, 2 under the lowest trained layer; the head counts on trained tokens, the embedding not, attention counts the "
+        "causal pairs of each document. HFU counts what is computed again too. The CPU's peak is measured (`hone doctor`). f closes this.";
     grid_clear(g, r);
     grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, STYLE_PLAIN, TEXT(text));
 }

@@ -216,7 +216,7 @@ void act_use_model(struct app *a)
     if (!a->profile.path[0]) {
         app_notice(a, STYLE_PLAIN, "%s: choose a profile to start from", m->name);
         snprintf(a->profile.wanted_model, sizeof a->profile.wanted_model, "%s", m->path);
-        act_presets(a);
+        app_go(a, SCREEN_PROFILE);
         return;
     }
     if (!profile_text_set(&out, a->profile.source, "base_model", m->path, &a->profile.texts, &err)) app_notice(a, STYLE_BAD, "%s", err.text);
