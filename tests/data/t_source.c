@@ -381,6 +381,61 @@ static void rows_are_counted_cut_and_dropped(void **state)
     source_close(&source);
 }
 
+/* Reads whatever a file is, row by row, as each format. */
+static int read_through(const char *path, bool plain)
+{
+    struct rows r;
+    struct row row;
+    struct err err;
+    bool any = true;
+    int rows = 0;
+    if (!rows_open(&r, path, plain, &err)) return 0;
+    while (rows_next(&r, &row, &any, &err) && any) {
+        static const char *const formats[] = {"messages", "sharegpt", "alpaca", "prompt_completion",
+                                              "colossal", "tokens", "text"};
+        for (size_t i = 0; i < COUNT(formats); i++) {
+            struct arena inner = arena_make(0), scratch = arena_make(0);
+            struct ids ids = {.a = &inner};
+            struct conversation c;
+            if (row_read(&c, format_find(formats[i], &err), &row, plain, path, &inner, &err))
+                conversation_encode(&ids, &c, plain_bytes, named_template("qa"), TRAIN_ON_ANSWERS,
+                                    NULL, &scratch, &err);
+            arena_drop(&inner);
+            arena_drop(&scratch);
+        }
+        rows++;
+    }
+    rows_close(&r);
+    return rows;
+}
+
+static void damaged_files_do_no_harm(void **state)
+{
+    (void)state;
+    static const char good[] =
+        "[{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": "
+        "\"q\"}]}, {\"role\": \"assistant\", \"content\": \"r\"}]},\n"
+        "{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}]},\n"
+        "{\"instruction\": \"a\", \"output\": \"b\", \"history\": [[\"c\", \"d\"]]},\n"
+        "{\"input_ids\": [1, 2, 3], \"labels\": [-100, 2, 3]}, {\"source\": \"\", \"target\": "
+        "\"t\"}]\n";
+    static const char odd[] = "{}[]\",:\\ \n\xff 0-n";
+    struct arena_mark m = arena_mark(&a);
+    for (uint64_t k = 0; k < 600; k++) {
+        char bytes[sizeof good];
+        size_t n = sizeof good - 1;
+        memcpy(bytes, good, sizeof good);
+        if (k % 3 == 0) n = n * (size_t)k / 600;
+        for (uint64_t i = 0; k % 3 && i < 1 + k % 4; i++)
+            bytes[rand_at(k, i) % n] = odd[rand_at(k, 50 + i) % (sizeof odd - 1)];
+        if (k % 3 == 2) bytes[0] = ' ';
+        char *path = write_bytes("damaged.json", bytes, n);
+        assert_in_range(read_through(path, k % 7 == 0), 0, (int)n);
+        arena_back(&a, m);
+    }
+    assert_int_equal(read_through(write_file("whole.json", good), false), 5);
+}
+
 static void quizzes_are_read_strictly(void **state)
 {
     (void)state;
@@ -421,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_line_of_a_hundred_megabytes_is_a_bad_row),
         cmocka_unit_test(deep_json_is_a_bad_row),
         cmocka_unit_test(rows_are_counted_cut_and_dropped),
+        cmocka_unit_test(damaged_files_do_no_harm),
         cmocka_unit_test(quizzes_are_read_strictly),
     };
     return cmocka_run_group_tests(tests, start, kit_stop);
