@@ -14,7 +14,7 @@ sources() { git ls-files '*.c' '*.h' 2>/dev/null || find kernels engine tui test
 tests/layers.sh > "$out" 2>&1; verdict "includes go one way" "$out"
 sources | xargs wc -l | awk '$1 > 800 && $2 != "total" { print $2 ": " $1 " lines; 800 at most" }' > "$out"
 verdict "files have 800 lines at most" "$out"
-sources | xargs grep -nE 'TODO|FIXME|XXX' > "$out"; verdict "nothing is left for later" "$out"
+sources | xargs grep -nwE 'TODO|FIXME|XXX' > "$out"; verdict "nothing is left for later" "$out"
 sources | xargs awk 'length > 160 { print FILENAME ":" FNR ": " length " columns" }' > "$out"
 verdict "lines fit" "$out"
 [ "$(wc -l < Makefile)" -le 120 ] || echo "Makefile has over 120 lines" > "$out"; verdict "the Makefile fits" "$out"
