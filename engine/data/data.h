@@ -1,27 +1,29 @@
 /* data.h - from files of rows to micro-batches of tokens.
  *
  *   source   a file of rows in a format -> conversations (documents)
- *   tokens   template, tokenizer and mask turn each document into ids with a "trained" flag a token;
+ *   tokens   template, tokenizer and mask turn each document into ids with a "trained" flag each;
  *            kept in a cache file under a key of everything that decides them
- *   stream   the windows of one stage in the order they are trained: mixed by share of tokens, binned,
- *            packed, shuffled; a pure function of (sources, settings, seed)
+ *   stream   the windows of one stage in the order they are trained: mixed by share of tokens,
+ *            binned, packed, shuffled; a pure function of (sources, settings, seed)
  *   batch    some windows of a stream, laid out for the model
  *
- * A window is up to max_length tokens of one or several documents that never see each other. The mask is
- * built segment by segment from the template's rendering, never searched for, and the end token of
- * an answer is trained. The label of token i is token i+1 of the same document where that one is trained.
+ * A window is up to max_length tokens of one or several documents that never see each other. The
+ * mask is built segment by segment from the template's rendering, never searched for, and the end
+ * token of an answer is trained. The label of token i is token i+1 of the same document where that
+ * one is trained.
  *
- * The rows of most formats are conversations and go through the template, which owns all special tokens
- * then. Texts do not: bos where the tokenizer says that a text begins with it, the text, eos; all of it is
- * learnt. Nor does colossal: source, target, eos, the target and eos learnt. The ids of a `tokens` row are
- * taken as they are.
+ * The rows of most formats are conversations and go through the template, which owns all special
+ * tokens then. Texts do not: bos where the tokenizer says that a text begins with it, the text,
+ * eos; all of it is learnt. Nor does colossal: source, target, eos, the target and eos learnt. The
+ * ids of a `tokens` row are taken as they are.
  *
- * A conversation over max_length is cut to it and a text is split into pieces that are documents of their own
- * (packing none and bfd), or either goes on in the next window (splice). The token cache holds documents whole, so max_length and packing may change without reading the rows again.
+ * A conversation over max_length is cut to it and a text is split into pieces that are documents of
+ * their own (packing none and bfd), or either goes on in the next window (splice). The token cache
+ * holds documents whole, so max_length and packing may change without reading the rows again.
  *
- * Bins: `bins: 10` splits each source into ten bins of equal token mass with the same mix of categories
- * and lengths; bucket k takes bin k of every source; buckets come in order, shuffled inside.
- * Hold-out rows are chosen by the hash of the row, so they are the same in every run. */
+ * Bins: `bins: 10` splits each source into ten bins of equal token mass with the same mix of
+ * categories and lengths; bucket k takes bin k of every source; buckets come in order, shuffled
+ * inside. Hold-out rows are chosen by the hash of the row, so they are the same in every run. */
 #ifndef HONE_DATA_H
 #define HONE_DATA_H
 #include "engine/base/base.h"
@@ -34,7 +36,8 @@ enum packing_kind { PACKING_BFD, PACKING_NONE, PACKING_SPLICE };
 
 struct source_spec {
     const char *name, *path;      /* path: absolute or from the working directory */
-    const char *format;           /* "auto", "text", "alpaca", "sharegpt", "messages", "prompt_completion", "colossal", "tokens" */
+    const char *format;           /* "auto", "text", "alpaca", "sharegpt", "messages",
+                                     "prompt_completion", "colossal", "tokens" */
     const char *category;         /* "" = the rows' own, or none */
     enum train_on train_on;
     int64_t max_rows;             /* 0: all */
