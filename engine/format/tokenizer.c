@@ -15,24 +15,24 @@ static const char *model_name(const struct tokenizer *t)
     return names[t->model];
 }
 
-/* Contents of added tokens as the text will show them; those found after the normalisers are normalised too. */
+/* Tokens that are looked for behind the normalisers are normalised themselves. */
 static bool make_matcher(struct opening *o, struct matcher *m, bool normalized)
 {
     struct tokenizer *t = o->t;
     struct encoding e = {.t = t, .scratch = o->scratch, .err = o->err};
-    struct text *keys = NEW_N(o->scratch, struct text, t->added_n + 1);
     size_t bytes = 0;
     bool ok = true;
     for (int i = 0; ok && i < t->added_n; i++) {
-        if (t->added[i].normalized != normalized) continue;
-        struct buf b = {.a = NULL};
-        keys[i] = t->added[i].content;
+        struct added *token = &t->added[i];
+        if (token->normalized != normalized) continue;
+        struct buf b = buf_make(o->scratch);
+        token->found = token->content;
         if (normalized && t->norm_n) {
-            ok = normalise(&e, &b, keys[i], false);
-            keys[i] = buf_text(&b);
+            ok = normalise(&e, &b, token->content, false);
+            token->found = (struct text){arena_string(o->a, b.p ? b.p : "", b.n), b.n};
         }
-        bytes += keys[i].n;
-        m->n += keys[i].n > 0;
+        bytes += token->found.n;
+        m->n += token->found.n > 0;
     }
     matching_end(&e.matching);
     if (!ok) return false;
@@ -40,7 +40,7 @@ static bool make_matcher(struct opening *o, struct matcher *m, bool normalized)
     if (!m->n) return true;
     trie_make(&m->trie, bytes, o->a);
     for (int i = 0; i < t->added_n; i++)
-        if (t->added[i].normalized == normalized && keys[i].n) trie_add(&m->trie, keys[i], i);
+        if (t->added[i].normalized == normalized && t->added[i].found.n) trie_add(&m->trie, t->added[i].found, i);
     return true;
 }
 
@@ -122,7 +122,7 @@ static bool open_all(struct opening *o, const char *dir)
     if (!form) return false;
     hash_start(&h, o->scratch);
     hash_add(&h, form->name, strlen(form->name));
-    if (!form->open(o, folder, &h) || !make_shown(o) || !make_matchers(o) || (folder && !open_config(o, folder))) return false;
+    if (!form->open(o, folder, &h) || !make_matchers(o) || !make_shown(o) || (folder && !open_config(o, folder))) return false;
     hash_text(&h, t->hash);
     if (t->model == MODEL_BYTES) snprintf(t->about, sizeof t->about, "plain bytes, %s ids", text_count(count, t->size));
     else snprintf(t->about, sizeof t->about, "%s, %s pieces", model_name(t), text_count(count, t->size));

@@ -90,10 +90,9 @@ static void replaced(struct buf *out, struct text s, struct text find, struct te
 }
 
 /* The steps of tokenizer.json on one piece; sets PIECE_RAW where it becomes bytes of a longer text. */
-static void show_by_steps(struct opening *o, int32_t id, struct buf *out)
+static void show_by_steps(struct opening *o, int32_t id, struct text token, struct buf *out)
 {
     struct tokenizer *t = o->t;
-    struct text token = t->pieces[id];
     for (int i = 0; i < t->decode_n; i++) {
         const struct decode_step *s = &t->decode[i];
         struct buf next = buf_make(o->scratch);
@@ -159,18 +158,21 @@ bool make_shown(struct opening *o)
     if (!check_steps(o)) return false;
     t->shows = NEW_N(o->a, struct text, t->size);
     size_t *ends = NEW_N(o->scratch, size_t, t->size), start = 0;
+    struct text *token = NEW_N(o->scratch, struct text, t->size);
+    memcpy(token, t->pieces, (size_t)t->size * sizeof *token);
+    for (int i = 0; i < t->added_n; i++) token[t->added[i].id] = t->added[i].found; /* as Hugging Face shows them */
     struct arena room = arena_make(0);
     struct buf all = buf_make(&room);
     bool as_is = t->decode_n == 1 && t->decode[0].kind == DECODE_BYTE_LEVEL;
     for (int32_t id = 0; id < t->size && all.n <= SHOWN_BYTES_MOST; id++) {
         struct arena_mark mark = arena_mark(o->scratch);
-        if (t->pieces[id].p && as_is && id < t->bpe.n_bytes && t->bpe.bytes[id].p) {
+        if (as_is && !(t->kinds[id] & PIECE_ADDED) && id < t->bpe.n_bytes && t->bpe.bytes[id].p) {
             t->shows[id] = t->bpe.bytes[id];
             t->kinds[id] |= PIECE_RAW;
         } else if (t->pieces[id].p && t->is_spm) {
             show_spm(o, id, &all);
         } else if (t->pieces[id].p) {
-            show_by_steps(o, id, &all);
+            show_by_steps(o, id, token[id], &all);
         }
         ends[id] = all.n;
         arena_back(o->scratch, mark);

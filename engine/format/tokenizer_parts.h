@@ -78,14 +78,14 @@ struct bpe {
     size_t longest;            /* bytes of the longest piece */
     uint8_t *whole;            /* by id: merging its own bytes gives it back (0 not asked yet, 1 yes, 2 no) */
 };
-struct unigram { struct trie trie; double *score, unknown_score, most; bool single, byte_fallback, fuse_unknown; };
+struct unigram { struct trie trie; double *score, unknown_score; bool byte_fallback; };
 struct spm {
     const uint32_t *units; size_t n_units; const char *texts; size_t n_texts; /* the compiled normaliser */
     bool dummy_prefix, remove_extra, escape, as_suffix, each_part;
     struct text unknown_surface;
 };
 
-struct added { struct text content; int32_t id; bool special, lstrip, rstrip, single_word, normalized; };
+struct added { struct text content, found; /* as written, as the text shows it where it is looked for */ int32_t id; bool special, lstrip, rstrip, single_word, normalized; };
 struct matcher { struct trie trie; int n; };
 
 enum model_kind { MODEL_BPE, MODEL_UNIGRAM, MODEL_BYTES };

@@ -1,19 +1,23 @@
 /* tokenizer_unigram.c - the unigram model: of all ways to cut a text into pieces, the one whose
  * scores (log probabilities) add up to most, by Viterbi's algorithm over the bytes.
  *
- * SentencePiece keeps the sums in single precision, Hugging Face in double; of equal paths the one found
- * first stays. */
+ * SentencePiece's arithmetic is that of its version 0.2.3 (older ones round sums on long texts differently and
+ * score user-defined pieces in another way), Hugging Face's is in double precision; of equal paths the one
+ * found first stays. */
 #include "engine/format/tokenizer_parts.h"
 #include <math.h>
 
 static const double unknown_penalty = 10;
+
+/* SentencePiece keeps its sums in single precision. */
+static double sum(const struct tokenizer *t, double a, double b) { return t->is_spm ? (double)((float)a + (float)b) : a + b; }
 
 bool unigram_make(struct opening *o, const double *scores)
 {
     struct tokenizer *t = o->t;
     struct unigram *u = &t->unigram;
     size_t bytes = 0;
-    double least = INFINITY, most = -INFINITY;
+    double least = INFINITY;
     u->score = NEW_N(o->a, double, t->size);
     for (int id = 0; id < t->size; id++) {
         if (!isfinite(scores[id]))
@@ -21,14 +25,11 @@ bool unigram_make(struct opening *o, const double *scores)
         u->score[id] = scores[id];
         bool counts = !t->is_spm || !(t->kinds[id] & ~PIECE_ADDED);
         if (counts && scores[id] < least) least = scores[id];
-        if (counts && scores[id] > most) most = scores[id];
         bytes += t->pieces[id].n;
     }
     if (bytes >= TRIE_NODES_MOST)
         return fail(o->err, "%s: the pieces have %zu bytes together; a unigram model may have %d", o->path, bytes, TRIE_NODES_MOST - 1);
-    u->single = t->is_spm;
-    u->most = most;
-    u->unknown_score = u->single ? (double)((float)least - (float)unknown_penalty) : least - unknown_penalty;
+    u->unknown_score = sum(t, least, -unknown_penalty);
     trie_make(&u->trie, bytes, o->a);
     for (int id = 0; id < t->size; id++)
         if (!t->is_spm || !(t->kinds[id] & (PIECE_SPECIAL | PIECE_UNKNOWN | PIECE_BYTE | PIECE_UNUSED)))
@@ -39,33 +40,42 @@ bool unigram_make(struct opening *o, const double *scores)
 /* The best path that ends here. */
 struct node { double score; int32_t id; int32_t start; };
 
-static void offer(struct node *end, double score, int32_t id, size_t start, bool single)
+static void offer(struct node *end, double score, int32_t id, size_t start)
 {
     if (end->start >= 0 && score <= end->score) return;
-    *end = (struct node){single ? (double)(float)score : score, id, (int32_t)start};
+    *end = (struct node){score, id, (int32_t)start};
+}
+
+/* Only differences count, so sums that have grown large start again from zero, which keeps them exact. */
+static void start_again(struct node *nodes, size_t from, size_t last)
+{
+    double offset = nodes[from].score;
+    for (size_t i = from; i <= last; i++)
+        if (nodes[i].start >= 0) nodes[i].score = (double)((float)nodes[i].score - (float)offset);
 }
 
 static void best_paths(const struct tokenizer *t, struct node *nodes, struct text s)
 {
+    static const double large = 100000;
     const struct unigram *u = &t->unigram;
+    size_t furthest = 0;
     for (size_t i = 0, n; i < s.n; i += n) {
         int32_t code;
         bool one = false;
         n = (size_t)utf8_decode(s.p + i, s.n - i, &code);
+        if (t->is_spm && fabs(nodes[i].score) > large) start_again(nodes, i, furthest);
         uint32_t at = 0;
         for (size_t k = i; k < s.n && (at = trie_step(&u->trie, at, (unsigned char)s.p[k])) != 0; k++) {
             int32_t id = u->trie.values[at];
             if (id < 0) continue;
             size_t length = k + 1 - i;
-            double score = u->score[id]; /* user-defined pieces are always taken */
-            if (t->kinds[id] & PIECE_USER) score = (double)((float)length * (float)u->most) - 0.1;
-            offer(&nodes[k + 1], score + nodes[i].score, id, i, u->single);
+            bool user = t->kinds[id] & PIECE_USER; /* they score above all others */
+            offer(&nodes[k + 1], sum(t, user ? 0.1 * (double)(length - 1) : u->score[id], nodes[i].score), id, i);
             one = one || length == n;
+            if (k + 1 > furthest) furthest = k + 1;
         }
-        if (!one) {
-            double score = u->unknown_score + nodes[i].score;
-            offer(&nodes[i + n], u->single ? (double)(float)score : score, -1, i, u->single);
-        }
+        if (!one) offer(&nodes[i + n], sum(t, u->unknown_score, nodes[i].score), -1, i);
+        if (!one && i + n > furthest) furthest = i + n;
     }
 }
 
