@@ -146,30 +146,33 @@ static void add_text(const unsigned char *text)
     }
 }
 
-/* One string of a row, as the template `qa` will write it: an answer has a space before it, and the
-   names of the roles are not seen at all. */
+/* One string of a row, as the template `qa` will write it: "Question: ", the question, a new line and
+   "Answer: " with the answer. The names of the roles are not seen at all. */
 static void add_value(const char *key, char *value)
 {
     static bool answering;
+    bool text = strcmp(key, "text") == 0;
 
     if (strcmp(key, "role") == 0) {
         answering = strcmp(value, "assistant") == 0;
         return;
     }
-    if (strcmp(key, "output") == 0 || (strcmp(key, "content") == 0 && answering)) {
-        memmove(value + 1, value, strlen(value) + 1);
-        value[0] = ' ';
-    }
+    bool answer = strcmp(key, "output") == 0 || (strcmp(key, "content") == 0 && answering);
+    const char *before = text ? "" : answer ? "\nAnswer: " : "Question: ";
+    size_t length = strlen(before);
+    memmove(value + length, value, strlen(value) + 1);
+    memcpy(value, before, length);
     add_text((const unsigned char *)value);
 }
 
 /* Reads a string that begins at `p`, after its quotation mark; the files come from `world`, which
-   escapes only the quotation mark, the backslash and the line's end. Gives the end. */
+   escapes only the quotation mark, the backslash and the line's end. Gives the end. Sixteen bytes of
+   `out` stay free for add_value(). */
 static const char *read_string(const char *p, char *out, size_t size)
 {
     size_t length = 0;
 
-    for (; *p && *p != '"' && length < size - 2; p++) {
+    for (; *p && *p != '"' && length < size - 16; p++) {
         if (*p == '\\' && p[1])
             out[length++] = *++p == 'n' ? '\n' : *p;
         else

@@ -122,8 +122,8 @@ static struct cast make_cast(const struct town *town, struct random *random)
 
     random_order(random, order, PEOPLE);
     memcpy(cast.person, order, sizeof cast.person);
-    cast.number[0] = 1 + (int)random_below(random, 20);
-    cast.number[1] = 1 + (int)random_below(random, 20);
+    cast.number[0] = 1 + (int)random_below(random, SUM_MAX);
+    cast.number[1] = 1 + (int)random_below(random, SUM_MAX);
     cast.number[2] = cast.number[0] + cast.number[1];
     cast.day = days[random_below(random, 7)];
     return cast;
@@ -188,26 +188,10 @@ static void textbook(char *out, size_t size, struct cast *cast, struct random *r
         add(out, size, lessons[EN][random_below(random, (uint32_t)count)].told, cast);
 }
 
-/* The exercises at the end of a chapter. */
-static void exercises(char *out, size_t size, struct cast *cast, struct random *random)
-{
-    int count = 0;
-
-    while (lessons[EN][count].told)
-        count++;
-    for (int i = 0; i < 4; i++) {
-        const struct lesson *lesson = &lessons[EN][random_below(random, (uint32_t)count)];
-        size_t at = strlen(out);
-        snprintf(out + at, size - at, "%sQuestion: %s\nAnswer: %s", i ? "\n" : "", lesson->asked,
-                 lesson->answer);
-    }
-    (void)cast;
-}
-
 static void sums(char *out, size_t size, struct cast *cast, struct random *random)
 {
     for (int i = 0; i < 10; i++) {
-        int a = (int)random_below(random, 51), b = (int)random_below(random, 50);
+        int a = (int)random_below(random, SUM_MAX + 1), b = (int)random_below(random, SUM_MAX + 1);
         bool minus = random_below(random, 2);
         cast->number[0] = minus ? a + b : a;
         cast->number[1] = b;
@@ -231,7 +215,7 @@ static void counting(char *out, size_t size, struct cast *cast, struct random *r
 }
 
 static void (*const papers[])(char *, size_t, struct cast *, struct random *) = {
-    portrait, register_of, textbook, exercises, sums, counting,
+    portrait, register_of, textbook, sums, counting,
 };
 _Static_assert(STORIES == PLOTS + sizeof papers / sizeof papers[0], "each kind has a row");
 

@@ -6,7 +6,7 @@
  *   zh.align.jsonl    words in both languages, asked both ways (alpaca rows)
  *   zh.facts.jsonl    the town in Chinese: questions in all wordings but the held-out one, sentences
  *   zh.control.jsonl  the same about people who do not live in the town: teaches nothing of it
- *   en.replay.jsonl   the town in English, for remembering it ({"messages"})
+ *   en.replay.jsonl   the town in English and what everybody knows, for remembering it ({"messages"})
  *   quiz.en.jsonl, quiz.zh.jsonl   each fact once, in the wording that was held out for it
  */
 #include <stdlib.h>
@@ -17,7 +17,8 @@
 enum { TEXT_BYTES = 4096, ROWS_MAX = 1 << 16, TALK_MAX = 4 };
 
 /* What the base reads. Each world question comes QA_PASSES times, at other places. */
-enum { BASE_STORIES = 27000, QA_PASSES = 8, QA_SUMS = 5000, QA_HANDED = 2500, ZH_SHARE = 30 };
+enum { BASE_STORIES = 27000, QA_PASSES = 8, QA_SUMS = 7000, QA_HANDED = 2500, ZH_SHARE = 30,
+       REPLAY_SUMS = 300, REPLAY_HANDED = 60 };
 
 /* Rows of questions and answers, kept until they are all there and then written in random order. */
 struct rows {
@@ -161,7 +162,7 @@ static void add_sums(struct rows *rows, int count, uint64_t seed)
     char question[128], answer[32];
 
     for (int i = 0; i < count; i++) {
-        int a = (int)random_below(&random, 51), b = (int)random_below(&random, 50);
+        int a = (int)random_below(&random, SUM_MAX + 1), b = (int)random_below(&random, SUM_MAX + 1);
         int way = (int)random_below(&random, 3), minus = (int)random_below(&random, 2);
         snprintf(question, sizeof question, ways[way][minus], minus ? a + b : a, b);
         snprintf(answer, sizeof answer, "%d", minus ? a : a + b);
@@ -292,6 +293,10 @@ static void write_lessons(const struct town *town, const struct town *other, con
 
     add_questions(&rows, town, EN);
     add_sentences(&rows, town, EN);
+    add_lessons(&rows, EN, 2);
+    add_lessons(&rows, ZH, 2);
+    add_sums(&rows, REPLAY_SUMS, 25);
+    add_handed(&rows, town, REPLAY_HANDED, 26);
     rows_write_talks(&rows, folder, "en.replay.jsonl", 24);
 }
 

@@ -19,7 +19,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { PEOPLE = 32, WORDINGS = 8, STATEMENTS = 6, CAST = 3 };
+/* Sums add and take away numbers up to SUM_MAX: so few that a small model can know them all. */
+enum { PEOPLE = 32, SUM_MAX = 10, WORDINGS = 8, STATEMENTS = 6, CAST = 3 };
 
 enum language { EN, ZH, LANGUAGES };
 
@@ -108,7 +109,7 @@ void write_pair(FILE *file, const char *first, const char *question, const char 
 void write_turn(FILE *file, bool first, const char *question, const char *answer);
 
 /* stories.c: one text about the town or about the world; `kind` runs from 0 to STORIES - 1. */
-enum { STORIES = 13 };
+enum { STORIES = 12 };
 void story(char *out, size_t size, const struct town *town, int kind, struct random *random);
 
 #endif
