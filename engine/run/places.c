@@ -11,15 +11,15 @@
 
 static const char *program_path(struct arena *a, struct err *err)
 {
-    char *path = arena_take(a, 1, 4097);
-    ssize_t n = readlink("/proc/self/exe", path, 4096);
+    char path[4097] = "";
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n <= 0) {
         fail_errno(err, "cannot find out where the program stands (/proc/self/exe)");
         return NULL;
     }
     char *deleted = strstr(path, " (deleted)"); /* the file was replaced by a new build */
     if (deleted && !deleted[10]) *deleted = 0;
-    return path;
+    return arena_string(a, path, strlen(path));
 }
 
 /* The nearest folder above `from` (that one included) in which `name` exists; the path of name, or NULL. */

@@ -239,7 +239,6 @@ static void warn_stages(struct plan_inputs *in, struct arena *a)
             if (p->stream.source_epochs[j] > 10 && s->epochs <= 10)
                 problem_add(w, a, s->line, 1, "stage %s: %s is seen %.1f times to give its share", s->name,
                             in->profile->datasets[s->mix[j].dataset].name, p->stream.source_epochs[j]);
-        if (p->stream.cut > 0) problem_add(w, a, s->line, 1, "stage %s: splice cuts %lld documents", s->name, (long long)p->stream.cut);
         if (p->steps < 10) problem_add(w, a, s->line, 1, "stage %s has only %lld steps; a smaller batch_tokens makes more", s->name, (long long)p->steps);
     }
 }

@@ -250,7 +250,12 @@ bool step_run(struct train *t, struct err *err)
     if (!micro_steps(t, first, windows, &c, err) || !model_update(t->model, &r, err)) return false;
     t->at.step++;
     t->at.stage_step++;
-    step_event(t, &r, &c, lr, now_monotonic() - t0, first);
+    double seconds = now_monotonic() - t0;
+    if (t->at.stage_step > 2) {
+        t->rows_timed += c.rows;
+        t->seconds_timed += seconds;
+    }
+    step_event(t, &r, &c, lr, seconds, first);
     guard(t, &r, limit, trained);
     return true;
 }

@@ -212,8 +212,20 @@ static bool stage_open(struct train *t, struct err *err)
     return true;
 }
 
+/* What this stage did a second, for the time estimates of later plans. A second of it is the least to go by. */
+static void speed_keep(struct train *t)
+{
+    struct err err = {{0}};
+    if (t->seconds_timed >= 1 &&
+        !plan_remember_speed(t->places, plan_of(t)->speed_key, path_base(t->dir), (double)t->rows_timed / t->seconds_timed, &t->stage_arena, &err))
+        say(LOG_WARN, "the speed of this stage is not kept: %s", err.text);
+    t->rows_timed = 0;
+    t->seconds_timed = 0;
+}
+
 static void stage_close(struct train *t)
 {
+    speed_keep(t);
     if (t->model) model_close(t->model);
     t->model = NULL;
     t->held_out = NULL;

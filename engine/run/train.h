@@ -35,6 +35,7 @@ struct train {
     struct replayed *replay; int n_replay;
     bool paused, stop;
     const char *failed;                  /* a guard's sentence, or NULL */
+    int64_t rows_timed; double seconds_timed;  /* of this stage's steps after its first two: for later plans */
 };
 
 static inline const struct stage *stage_of(const struct train *t) { return &t->profile.stages[t->at.stage]; }
