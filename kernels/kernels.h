@@ -91,7 +91,7 @@ struct sampling {
 };
 
 struct device_info {
-    char backend[16], name[96], isa[16], library[48];  /* "cpu", "AMD EPYC", "avx512bf16", "oneDNN 2.6.3" */
+    char backend[16], name[96], isa[16], library[48];  /* "cpu", "AMD EPYC", "avx512bf16", "hone 0.1.0" */
     int threads;
     int64_t memory_total, memory_free;                 /* bytes */
     bool fast[DTYPES];                                 /* a product in this type is at least as fast as in F32 */
@@ -121,50 +121,78 @@ struct kernels {
     double (*peak)(struct device *, enum dtype t);           /* FLOP/s: measured on a CPU (about 0.1 s), a row on a GPU */
     void *(*alloc)(struct device *, size_t bytes);           /* zeroed, aligned to 256; NULL: refused */
     void (*free)(struct device *, void *p, size_t bytes);
-    void (*workspace)(struct device *, void *p, size_t bytes); /* what operations may use from now on */
+    void (*workspace)(struct device *, void *p,
+            size_t bytes); /* what operations may use from now on */
     void (*upload)(struct device *, void *to, const void *from, size_t bytes);
-    void (*download)(struct device *, void *to, const void *from, size_t bytes); /* valid after sync */
-    void (*convert)(struct device *, struct mat to, struct mat from); /* same rows and cols; types may differ */
+    void (*download)(struct device *, void *to, const void *from,
+            size_t bytes); /* valid after sync */
+    /* same rows and cols; types may differ */
+    void (*convert)(struct device *, struct mat to, struct mat from);
     void (*fill)(struct device *, struct mat m, float value);
     bool (*sync)(struct device *, char *why, size_t why_size);
 
     /* ---- products: y [rows, out], x [rows, in], w [out, in]; x, y, dy, dx of the compute type or F32 ---- */
-    void (*settle)(struct device *, const struct weight *w, unsigned packing); /* w will not change until the next settle */
-    void (*linear)(struct device *, struct mat y, struct mat x, const struct weight *w, float alpha, float beta);       /* y = alpha x w' + beta y */
-    void (*linear_back)(struct device *, struct mat dx, struct mat dy, const struct weight *w, float alpha, float beta); /* dx = alpha dy w + beta dx */
-    void (*linear_grad)(struct device *, struct mat dw, struct mat dy, struct mat x, float alpha);                      /* dw (F32) adds alpha dy' x; in BF16 where both are */
-    void (*bias)(struct device *, struct mat y, struct mat b);          /* y adds b [1, cols] to every row */
-    void (*bias_grad)(struct device *, struct mat db, struct mat dy);   /* db (F32) adds the column sums */
+    /* w will not change until the next settle */
+    void (*settle)(struct device *, const struct weight *w, unsigned packing);
+    /* y = alpha x w' + beta y */
+    void (*linear)(struct device *, struct mat y, struct mat x, const struct weight *w,
+            float alpha, float beta);
+    /* dx = alpha dy w + beta dx */
+    void (*linear_back)(struct device *, struct mat dx, struct mat dy, const struct weight *w,
+            float alpha, float beta);
+    /* dw (F32) adds alpha dy' x; in BF16 where both are */
+    void (*linear_grad)(struct device *, struct mat dw, struct mat dy, struct mat x, float alpha);
+    void (*bias)(struct device *, struct mat y, struct mat b);          /* y adds b [1,
+            cols] to every row */
+    void (*bias_grad)(struct device *, struct mat db,
+            struct mat dy);   /* db (F32) adds the column sums */
 
     /* ---- rows ---- */
-    void (*embed)(struct device *, struct mat y, struct mat table, const int32_t *ids);       /* y[i] = table[ids[i]] */
-    void (*embed_grad)(struct device *, struct mat dtable, struct mat dy, const int32_t *ids); /* dtable[ids[i]] (F32) adds dy[i]; owner computes */
-    void (*gather)(struct device *, struct mat y, struct mat x, const int32_t *index);        /* y[i] = x[index[i]] */
-    void (*scatter)(struct device *, struct mat y, struct mat x, const int32_t *index);       /* y = 0, then y[index[i]] = x[i] */
-    void (*add)(struct device *, struct mat y, struct mat x, float alpha);                    /* y adds alpha x */
-    void (*dropout)(struct device *, struct mat y, struct mat x, float p, struct draw draw);  /* y = kept x / (1 - p); y may be x; its own backward */
-    void (*noise)(struct device *, struct mat x, struct seqs s, float alpha, struct draw draw); /* NEFTune: adds uniform(-1,1) alpha / sqrt(length cols) */
+    /* y[i] = table[ids[i]] */
+    void (*embed)(struct device *, struct mat y, struct mat table, const int32_t *ids);
+    /* dtable[ids[i]] (F32) adds dy[i]; owner computes */
+    void (*embed_grad)(struct device *, struct mat dtable, struct mat dy, const int32_t *ids);
+    /* y[i] = x[index[i]] */
+    void (*gather)(struct device *, struct mat y, struct mat x, const int32_t *index);
+    /* y = 0, then y[index[i]] = x[i] */
+    void (*scatter)(struct device *, struct mat y, struct mat x, const int32_t *index);
+    /* y adds alpha x */
+    void (*add)(struct device *, struct mat y, struct mat x, float alpha);
+    /* y = kept x / (1 - p); y may be x; its own backward */
+    void (*dropout)(struct device *, struct mat y, struct mat x, float p, struct draw draw);
+    /* NEFTune: adds uniform(-1,1) alpha / sqrt(length cols) */
+    void (*noise)(struct device *, struct mat x, struct seqs s, float alpha, struct draw draw);
 
     /* ---- block of a transformer ---- */
     /* x adds residual first (residual.p may be NULL); y = x rstd weight, rstd [rows] F32 = 1/sqrt(mean x^2 + eps), NULL: not wanted */
-    void (*norm)(struct device *, struct mat y, float *rstd, struct mat x, struct mat residual, struct mat weight, float eps);
+    void (*norm)(struct device *, struct mat y, float *rstd, struct mat x, struct mat residual,
+            struct mat weight, float eps);
     /* dx adds; dweight (F32 [1, cols], NULL p: frozen) adds */
-    void (*norm_back)(struct device *, struct mat dx, struct mat dweight, struct mat dy, struct mat x, struct mat weight, const float *rstd);
+    void (*norm_back)(struct device *, struct mat dx, struct mat dweight, struct mat dy,
+            struct mat x, struct mat weight, const float *rstd);
     /* x [rows, heads * head_dim] in place, halves rotated as in transformers; table F32 [positions, head_dim]: cos | sin halves; sign -1: backward */
-    void (*rope)(struct device *, struct mat x, const int32_t *pos, struct mat table, int head_dim, float sign);
+    void (*rope)(struct device *, struct mat x, const int32_t *pos, struct mat table,
+            int head_dim, float sign);
     /* o, q [rows, heads * head_dim], k, v [rows of sk, kv_heads * head_dim]; lse [rows, heads] F32 may be NULL. Query i of a
      * sequence sees its keys 0 .. i + (keys - queries): training, reading a prompt and one token onto a cache are one definition. */
-    void (*attn)(struct device *, struct mat o, float *lse, struct mat q, struct mat k, struct mat v, struct seqs sq, struct seqs sk, const struct attention *);
-    void (*attn_back)(struct device *, struct mat dq, struct mat dk, struct mat dv, struct mat d_o, struct mat o, const float *lse, struct mat q, struct mat k, struct mat v, struct seqs s, const struct attention *);
-    void (*swiglu)(struct device *, struct mat y, struct mat gu);                       /* gu [rows, 2 n]: gate | up; y = silu(gate) up */
-    void (*swiglu_back)(struct device *, struct mat dgu, struct mat dy, struct mat gu); /* dgu may be gu */
+    void (*attn)(struct device *, struct mat o, float *lse, struct mat q, struct mat k,
+            struct mat v, struct seqs sq, struct seqs sk, const struct attention *);
+    void (*attn_back)(struct device *, struct mat dq, struct mat dk, struct mat dv,
+            struct mat d_o, struct mat o, const float *lse, struct mat q, struct mat k, struct mat v, struct seqs s, const struct attention *);
+    /* gu [rows, 2 n]: gate | up; y = silu(gate) up */
+    void (*swiglu)(struct device *, struct mat y, struct mat gu);
+    void (*swiglu_back)(struct device *, struct mat dgu, struct mat dy,
+            struct mat gu); /* dgu may be gu */
 
     /* ---- loss and update ---- */
     /* loss[i] = -log softmax(logits[i])[target[i]], 0 where target < 0. grad.p != NULL: grad = (softmax - onehot) block->inv_trained,
      * 0 rows where target < 0; grad may lie over logits (same first byte, same bytes a row). block is device memory. */
-    void (*xent)(struct device *, float *loss, struct mat grad, struct mat logits, const int32_t *target, const struct block *block);
-    void (*total)(struct device *, struct block *block, const float *loss, int n);      /* block->loss adds the sum, in order, in double */
-    void (*sumsq)(struct device *, struct block *block, const struct slot *slots, int n); /* block->sumsq adds the squares of all g (in fixed chunks) */
+    void (*xent)(struct device *, float *loss, struct mat grad, struct mat logits,
+            const int32_t *target, const struct block *block);
+    /* block->loss adds the sum, in order, in double */
+    void (*total)(struct device *, struct block *block, const float *loss, int n);
+    /* block->sumsq adds the squares of all g (in fixed chunks) */
+    void (*sumsq)(struct device *, struct block *block, const struct slot *slots, int n);
     /* With norm = sqrt(sumsq): clip = min(1, max_norm / (norm + 1e-6)) as torch; skipped where norm or loss is not finite,
      * norm > norm_limit, or loss * inv_trained > loss_limit. */
     void (*clip)(struct device *, struct block *block);
@@ -173,7 +201,8 @@ struct kernels {
 
     /* ---- generation ---- */
     /* id (device) = one draw from a row of logits F32 [1, vocab], which may be spoiled; recent [n] (host) is what the penalty counts. */
-    void (*sample)(struct device *, int32_t *id, struct mat logits, const struct sampling *, const int32_t *recent, int n, struct draw draw);
+    void (*sample)(struct device *, int32_t *id, struct mat logits, const struct sampling *,
+            const int32_t *recent, int n, struct draw draw);
 };
 
 /* The table of a backend: "ref" is in the program, "cpu" and "cuda" are plug-ins hone-NAME.so in

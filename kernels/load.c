@@ -32,11 +32,15 @@ static const struct kernels *load(const char *name, const char *dir, char *why, 
     memcpy(&entry, &symbol, sizeof entry); /* C has no cast from an object to a function */
     const struct kernels *k = symbol ? entry(KERNELS_ABI) : NULL;
     if (k) return k;
-    if (!symbol) snprintf(why, why_size, "%s is not a backend of hone: it has no symbol hone_kernels", path);
+    if (!symbol)
+        snprintf(why, why_size, "%s is not a backend of hone: it has no symbol hone_kernels", path);
     else
-        snprintf(why, why_size, "%s cannot serve: it was built for another version of hone (this one asks for "
-                 "table %d), or this processor lacks what it needs (AVX2 and FMA); build again with make, or "
-                 "use --backend ref", path, KERNELS_ABI);
+        snprintf(why, why_size,
+                 "%s cannot serve: it was built for another version of hone (this one asks for "
+                 "table %d), or this processor lacks what it needs (AVX2 and FMA); build again "
+                 "with make, or "
+                 "use --backend ref",
+                 path, KERNELS_ABI);
     dlclose(library);
     return NULL;
 }
@@ -47,11 +51,13 @@ const struct kernels *kernels_load(const char *name, const char *dir, char *why,
         snprintf(why, why_size, "there is no backend of that name; known are ref, cpu and cuda");
         return NULL;
     }
-    while (atomic_flag_test_and_set(&busy)) {} /* held for the milliseconds of a load, once a backend */
+    while (atomic_flag_test_and_set(&busy)) {
+    } /* held for the milliseconds of a load, once a backend */
     const struct kernels *k = NULL;
     int i = 0;
     while (i < BACKENDS && loaded[i].kernels && strcmp(loaded[i].name, name) != 0) i++;
-    if (i == BACKENDS) snprintf(why, why_size, "backend %s: no more than %d can be loaded", name, BACKENDS);
+    if (i == BACKENDS)
+        snprintf(why, why_size, "backend %s: no more than %d can be loaded", name, BACKENDS);
     else if (loaded[i].kernels) k = loaded[i].kernels;
     else if ((k = load(name, dir, why, why_size)) != NULL) {
         snprintf(loaded[i].name, sizeof loaded[i].name, "%s", name);

@@ -53,7 +53,8 @@ static void take_parts(struct pool *p, int thread) {
         int parts = atomic_load(&p->parts);
         if (!atomic_compare_exchange_weak(&p->open, &open, open - 1)) continue;
         fn(arg, parts - (int)rest, thread);
-        if (atomic_fetch_sub(&p->left, 1) == 1 && atomic_load(&p->caller_sleeps)) futex_wake(&p->left, 1);
+        if (atomic_fetch_sub(&p->left, 1) == 1 && atomic_load(&p->caller_sleeps))
+            futex_wake(&p->left, 1);
     }
 }
 
@@ -107,7 +108,8 @@ void pool_run(struct pool *p, int parts, void (*fn)(void *, int, int), void *arg
 struct pool *pool_make(int threads) {
     if (threads <= 0) threads = pool_cores();
     if (threads > POOL_THREADS_MAX) threads = POOL_THREADS_MAX;
-    struct pool *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct pool *p =
+        mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return NULL;
     p->threads = 1;
     for (int i = 1; i < threads; i++) {
@@ -185,9 +187,11 @@ static double cgroup_cores(void) {
 int pool_cores(void) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    int cores = sched_getaffinity(0, sizeof set, &set) ? (int)sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
+    int cores = sched_getaffinity(0, sizeof set, &set) ? (int)sysconf(_SC_NPROCESSORS_ONLN)
+                                                       : CPU_COUNT(&set);
     double limit = cgroup_cores();
-    if (limit > 0 && limit < cores) cores = (int)(limit + 0.5); /* 1.5 of 4: two threads share it best */
+    if (limit > 0 && limit < cores)
+        cores = (int)(limit + 0.5); /* 1.5 of 4: two threads share it best */
     if (cores > POOL_THREADS_MAX) cores = POOL_THREADS_MAX;
     return cores < 1 ? 1 : cores;
 }
@@ -205,7 +209,8 @@ void pool_memory(int64_t *total, int64_t *available) {
         *available = meminfo(text, "MemAvailable:");
     }
     static const char *const files[][3] = {{"", "memory.max", "memory.current"},
-                                           {"memory", "memory.limit_in_bytes", "memory.usage_in_bytes"}};
+                                           {"memory", "memory.limit_in_bytes",
+                                            "memory.usage_in_bytes"}};
     for (int i = 0; i < 2; i++) {
         char limit[64], used[64];
         if (!cgroup_text(limit, sizeof limit, files[i][0], files[i][1]) ||

@@ -34,14 +34,19 @@ uint64_t kernels_key(struct draw d) {
     return mix(key ^ ((uint64_t)d.layer << 32 | d.site));
 }
 
-uint32_t kernels_random(struct draw d, uint64_t index) { return kernels_random_at(kernels_key(d), index); }
+uint32_t kernels_random(struct draw d, uint64_t index) {
+    return kernels_random_at(kernels_key(d), index);
+}
 
 static size_t up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-size_t kernels_packed_bytes(const struct device_info *info, int rows, int cols, enum dtype t, unsigned packing) {
-    int copies = packing & PACK_BACKWARD ? info->pack_copies[t] : packing && info->pack_copies[t] ? 1 : 0;
-    return (size_t)copies * up((size_t)rows, (size_t)info->pack_rows) * up((size_t)cols, (size_t)info->pack_cols) *
-           dtype_bytes(t);
+size_t kernels_packed_bytes(const struct device_info *info, int rows, int cols, enum dtype t,
+                            unsigned packing) {
+    int copies = packing & PACK_BACKWARD           ? info->pack_copies[t]
+                 : packing && info->pack_copies[t] ? 1
+                                                   : 0;
+    return (size_t)copies * up((size_t)rows, (size_t)info->pack_rows) *
+           up((size_t)cols, (size_t)info->pack_cols) * dtype_bytes(t);
 }
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
@@ -49,7 +54,9 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 size_t kernels_workspace_bytes(const struct device_info *info, const struct shape *s) {
     size_t longest = (size_t)s->longest, widest = larger((size_t)s->dim, (size_t)s->ffn * 2);
     size_t dots = (size_t)s->rows * (size_t)s->heads * sizeof(float);   /* attn_back: d_o . o */
-    size_t sums = 32 * widest * sizeof(float);                          /* norm_back: partial sums of dweight */
-    size_t order = larger((size_t)s->vocab, longest) * sizeof(int32_t); /* sample: the likeliest tokens */
-    return up(larger(dots, larger(sums, order)), 256) + (size_t)info->threads * info->scratch_per_thread;
+    size_t sums = 32 * widest * sizeof(float); /* norm_back: partial sums of dweight */
+    size_t order =
+        larger((size_t)s->vocab, longest) * sizeof(int32_t); /* sample: the likeliest tokens */
+    return up(larger(dots, larger(sums, order)), 256) +
+           (size_t)info->threads * info->scratch_per_thread;
 }

@@ -16,11 +16,11 @@ tool gcc cc; tool gcc gcc; tool make make
 if command -v cc >/dev/null 2>&1; then
     need libc6-dev stdlib.h ""; need libncurses-dev curses.h -lncursesw; need libyaml-dev yaml.h -lyaml
     need libjansson-dev jansson.h -ljansson; need libpcre2-dev pcre2.h -lpcre2-8
-    need libutf8proc-dev utf8proc.h -lutf8proc; need libxxhash-dev xxhash.h -lxxhash; need libdnnl-dev dnnl.h -ldnnl
-    [ "$what" = test ] && { need libcmocka-dev cmocka.h -lcmocka; need libvterm-dev vterm.h -lvterm; }
+    need libutf8proc-dev utf8proc.h -lutf8proc; need libxxhash-dev xxhash.h -lxxhash
+    [ "$what" = test ] && { need libcmocka-dev cmocka.h -lcmocka; need libvterm-dev vterm.h -lvterm; need libdnnl-dev dnnl.h -ldnnl; }
 else
-    missing="$missing libc6-dev libncurses-dev libyaml-dev libjansson-dev libpcre2-dev libutf8proc-dev libxxhash-dev libdnnl-dev"
-    [ "$what" = test ] && missing="$missing libcmocka-dev libvterm-dev"
+    missing="$missing libc6-dev libncurses-dev libyaml-dev libjansson-dev libpcre2-dev libutf8proc-dev libxxhash-dev"
+    [ "$what" = test ] && missing="$missing libcmocka-dev libvterm-dev libdnnl-dev"
 fi
 if [ "$what" = test ]; then
     for t in tmux clang strace mandoc python3 unzip; do tool $t $t; done

@@ -38,7 +38,8 @@ static void swiglu(struct device *d, struct mat y, struct mat gu) {
 }
 
 static void swiglu_back(struct device *d, struct mat dgu, struct mat dy, struct mat gu) {
-    struct swiglu s = {.y = dy, .gu = gu, .dgu = dgu, .each = cpu_rows_of_part(cpu_bytes(mat_rows(gu, 0, 1)))};
+    struct swiglu s = {
+        .y = dy, .gu = gu, .dgu = dgu, .each = cpu_rows_of_part(cpu_bytes(mat_rows(gu, 0, 1)))};
     cpu_run(d, (dy.rows + s.each - 1) / s.each, cpu_bytes(gu) * 3, back_part, &s);
 }
 

@@ -12,11 +12,11 @@
 #include "kernels/cpu/tile.h"
 
 enum {
-    BK = 128,                    /* rows of a block that passes by */
-    PANELS = 4,                  /* panels of NR lanes in a part */
-    FEW = 4,                     /* up to so many queries take the other way: one token on a cache */
+    BK = 128,   /* rows of a block that passes by */
+    PANELS = 4, /* panels of NR lanes in a part */
+    FEW = 4,    /* up to so many queries take the other way: one token on a cache */
     HD = ATTENTION_HEAD_DIM,
-    KEYS = 1024,                 /* keys at a time on that way */
+    KEYS = 1024, /* keys at a time on that way */
 };
 
 struct attending {
@@ -26,7 +26,8 @@ struct attending {
     const float *dots;           /* backward: d_o . o of each row and head */
     struct seqs sq, sk;
     struct attention a;
-    int group, heads_each, sets; /* query heads of a key head, those of a part, parts for one key head */
+    /* query heads of a key head, those of a part, parts for one key head */
+    int group, heads_each, sets;
     int lanes_each;              /* lanes of a part */
     bool pairs;
 };
@@ -75,10 +76,15 @@ static struct span span_of(const struct attending *t, int part, bool lanes_are_k
 }
 
 /* Rows first .. first + count - 1 of a sequence, the columns of one head. */
-static struct factor head_rows(struct mat m, int row, int count, int head, int head_dim, bool natural) {
+static struct factor head_rows(struct mat m, int row, int count, int head, int head_dim,
+                               bool natural) {
     struct mat part = mat_cols(mat_rows(m, row, count), head * head_dim, head_dim);
-    return (struct factor){.p = part.p, .ld = (size_t)m.ld, .t = m.t, .natural = natural,
-                           .steps = natural ? count : head_dim, .lanes = natural ? head_dim : count};
+    return (struct factor){.p = part.p,
+                           .ld = (size_t)m.ld,
+                           .t = m.t,
+                           .natural = natural,
+                           .steps = natural ? count : head_dim,
+                           .lanes = natural ? head_dim : count};
 }
 
 /* Left panels of a block: turned (lanes are rows, steps are columns of the head) or natural. */
@@ -86,15 +92,18 @@ static void pack_block(float *to, const struct factor *f, bool pairs) {
     pack_left(to, f, 0, f->lanes, 0, f->steps, pairs);
 }
 
-/* out [lanes up to MR, NR] gets or adds left' right over the first `units` of the `packed` steps. */
-static void tiles(int lanes, int units, int packed, bool pairs, const float *left, const float *right, float *out,
-                  bool add) {
+/* out [lanes up to MR, NR] gets or adds left' right over the first `units` of the `packed` steps.
+ */
+static void tiles(int lanes, int units, int packed, bool pairs, const float *left,
+                  const float *right, float *out, bool add) {
     for (int l = 0; l < lanes; l += MR)
         tile(units, pairs, left + (size_t)l * (size_t)packed, right, out + (size_t)l * NR, NR, add);
 }
 
 /* Floats of a panel of sums: a row of NR for each column of a head, with the last tile's. */
-static size_t panel_of(const struct attending *t) { return (size_t)groups_of(t->a.head_dim, MR) * MR * NR; }
+static size_t panel_of(const struct attending *t) {
+    return (size_t)groups_of(t->a.head_dim, MR) * MR * NR;
+}
 
 /* Scores that are probabilities or their gradients become the right panel of the next product. */
 static void to_right(float *scores, int rows, bool pairs) {
@@ -102,7 +111,8 @@ static void to_right(float *scores, int rows, bool pairs) {
     for (int r = 0; r < rows; r += 2)
         for (int j = 0; j < NR; j += V) {
             const float *s = scores + (size_t)r * NR + j;
-            v_store(scores + (size_t)(r / 2) * NR + j, v_pair(v_load(s), r + 1 < rows ? v_load(s + NR) : v_set(0)));
+            v_store(scores + (size_t)(r / 2) * NR + j,
+                    v_pair(v_load(s), r + 1 < rows ? v_load(s + NR) : v_set(0)));
         }
 }
 
@@ -113,11 +123,13 @@ static void store_lanes(struct mat m, int row, int count, int head, int head_dim
     for (int lane = 0; lane < count; lane++) {
         void *to = cpu_row(mat_cols(m, head * head_dim, head_dim), row + lane);
         for (int c = 0; c < head_dim; c++) turned[c] = sums[(size_t)c * NR + lane] * scale[lane];
-        for (int c = 0; c < head_dim; c += V) v_to(to, m.t, c, head_dim, v_at(turned, F32, c, head_dim));
+        for (int c = 0; c < head_dim; c += V)
+            v_to(to, m.t, c, head_dim, v_at(turned, F32, c, head_dim));
     }
 }
 
-/* Numbers of consecutive lanes: first, first + 1, ... as floats, for comparing with a row's number. */
+/* Numbers of consecutive lanes: first, first + 1, ... as floats, for comparing with a row's number.
+ */
 static void count_up(float *to, int first) {
     for (int i = 0; i < NR; i++) to[i] = (float)(first + i);
 }
@@ -126,10 +138,11 @@ struct softmax { float most[NR], sum[NR], last_seen[NR]; };
 
 /* One block of scores: the running maximum and sum go on, scores become probabilities, and what was
  * summed before is rescaled. */
-static void soften(struct softmax *s, float *scores, int rows, int key, bool masked, float scale, float *out,
-                   int head_dim) {
+static void soften(struct softmax *s, float *scores, int rows, int key, bool masked, float scale,
+                   float *out, int head_dim) {
     for (int j = 0; j < NR; j += V) {
-        vf seen = v_load(s->last_seen + j), before = v_load(s->most + j), most = before, sum = v_set(0);
+        vf seen = v_load(s->last_seen + j), before = v_load(s->most + j), most = before,
+           sum = v_set(0);
         for (int r = 0; r < rows; r++) {
             float *at = scores + (size_t)r * NR + j;
             vf x = v_load(at) * v_set(scale);
@@ -153,8 +166,8 @@ static void soften(struct softmax *s, float *scores, int rows, int key, bool mas
     }
 }
 
-static void finish(const struct attending *t, const struct span *s, int panel, const struct softmax *soft,
-                   const float *out) {
+static void finish(const struct attending *t, const struct span *s, int panel,
+                   const struct softmax *soft, const float *out) {
     int head = s->head + panel / s->panels_each, at = panel % s->panels_each * NR;
     int row = t->sq.start[s->seq] + s->first + at, count = cpu_least(NR, s->count - at);
     float scale[NR];
@@ -168,9 +181,10 @@ static void finish(const struct attending *t, const struct span *s, int panel, c
 }
 
 /* Panels of lanes: the columns of a head are the steps. */
-static void pack_lanes(const struct attending *t, const struct span *s, struct mat m, int start, bool keys,
-                       float *to) {
-    int units = units_of(t->a.head_dim, t->pairs), panels = keys ? s->panels_each : s->heads * s->panels_each;
+static void pack_lanes(const struct attending *t, const struct span *s, struct mat m, int start,
+                       bool keys, float *to) {
+    int units = units_of(t->a.head_dim, t->pairs),
+        panels = keys ? s->panels_each : s->heads * s->panels_each;
     for (int p = 0; p < panels; p++, to += (size_t)units * NR) {
         int head = keys ? s->kv_head : s->head + p / s->panels_each;
         struct factor f = head_rows(m, start + s->first, s->count, head, t->a.head_dim, false);
@@ -184,7 +198,8 @@ static void forward_part(void *arg, int part, int thread) {
     int hd = t->a.head_dim, units = units_of(hd, t->pairs), panels = s.heads * s.panels_each;
     int start = t->sk.start[s.seq], last = cpu_least(s.keys, s.first + s.count + s.shift);
     struct softmax soft[PANELS];
-    float *right = cpu_scratch(t->d, thread), *out = right + PANELS * HD * NR, *scores = out + PANELS * HD * NR;
+    float *right = cpu_scratch(t->d, thread), *out = right + PANELS * HD * NR,
+          *scores = out + PANELS * HD * NR;
     float *keys = scores + BK * NR, *values = keys + BK * HD;
     pack_lanes(t, &s, t->q, t->sq.start[s.seq], false, right);
     memset(out, 0, sizeof *out * (size_t)panels * HD * NR);
@@ -199,14 +214,17 @@ static void forward_part(void *arg, int part, int thread) {
         pack_block(keys, &turned, t->pairs);
         pack_block(values, &natural, t->pairs);
         for (int p = 0; p < panels; p++) {
-            int from = s.first + p % s.panels_each * NR, rows = cpu_least(count, from + NR + s.shift - key);
+            int from = s.first + p % s.panels_each * NR,
+                rows = cpu_least(count, from + NR + s.shift - key);
             if (rows <= 0) continue;
             float *sums = out + (size_t)p * HD * NR;
-            tiles(rows, units, units, t->pairs, keys, right + (size_t)p * (size_t)units * NR, scores, false);
+            tiles(rows, units, units, t->pairs, keys, right + (size_t)p * (size_t)units * NR,
+                  scores, false);
             bool masked = key + rows - 1 > from + s.shift;
             soften(&soft[p], scores, rows, key, masked, t->a.scale, sums, hd);
             to_right(scores, rows, t->pairs);
-            tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, values, scores, sums, true);
+            tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, values, scores,
+                  sums, true);
         }
     }
     for (int p = 0; p < panels; p++) finish(t, &s, p, &soft[p], out + (size_t)p * HD * NR);
@@ -247,7 +265,8 @@ static void attend_one(const struct attending *t, int seq, int row, int head, fl
         for (int c = 0; c < hd; c += V) {
             vf total = v_at(out, F32, c, hd);
             for (int j = 0; j < n; j++)
-                total = v_fma(v_set(scores[j]), v_at(cpu_row(v, start + first + j), v.t, c, hd), total);
+                total =
+                    v_fma(v_set(scores[j]), v_at(cpu_row(v, start + first + j), v.t, c, hd), total);
             v_to(out, F32, c, hd, total);
         }
     }
@@ -256,7 +275,8 @@ static void attend_one(const struct attending *t, int seq, int row, int head, fl
         t->lse[(size_t)row * (size_t)t->a.heads + (size_t)head] =
             any ? (float)((double)most + log_of((double)sum)) : -INFINITY;
     void *o = cpu_row(mat_cols(t->o, head * hd, hd), row);
-    for (int c = 0; c < hd; c += V) v_to(o, t->o.t, c, hd, v_at(out, F32, c, hd) * v_set(any ? 1 / sum : 0));
+    for (int c = 0; c < hd; c += V)
+        v_to(o, t->o.t, c, hd, v_at(out, F32, c, hd) * v_set(any ? 1 / sum : 0));
 }
 
 static void few_part(void *arg, int part, int thread) {
@@ -266,8 +286,8 @@ static void few_part(void *arg, int part, int thread) {
         attend_one(t, seq, row, head, cpu_scratch(t->d, thread));
 }
 
-static void attn(struct device *d, struct mat o, float *lse, struct mat q, struct mat k, struct mat v, struct seqs sq,
-                 struct seqs sk, const struct attention *a) {
+static void attn(struct device *d, struct mat o, float *lse, struct mat q, struct mat k,
+                 struct mat v, struct seqs sq, struct seqs sk, const struct attention *a) {
     struct attending t = {.o = o, .lse = lse, .q = q, .k = k, .v = v, .sq = sq, .sk = sk};
     plan(&t, d, a);
     bool few = true;
@@ -293,8 +313,12 @@ static void dots_part(void *arg, int part, int thread) {
                         cpu_row(mat_cols(t->d_o, head * hd, hd), row), t->d_o.t, hd);
 }
 
-/* The scratch of the backward: two right factors and two sums for each panel, blocks of the others. */
-struct back { float *right1, *right2, *sums1, *sums2, *scores, *grads, *turned1, *turned2, *natural1, *natural2; };
+/* The scratch of the backward: two right factors and two sums for each panel, blocks of the others.
+ */
+struct back {
+    float *right1, *right2, *sums1, *sums2, *scores, *grads, *turned1, *turned2, *natural1,
+        *natural2;
+};
 
 static struct back back_of(const struct attending *t, int thread, int panels) {
     size_t panel = panel_of(t), block = (size_t)BK * (size_t)(t->a.head_dim + MR);
@@ -314,8 +338,8 @@ static struct back back_of(const struct attending *t, int thread, int panels) {
 }
 
 /* Lanes are queries: scores become ds = p (dp - dot). */
-static void grade_queries(const struct back *b, int rows, int key, const float *lse, const float *dot,
-                          const float *last_seen, float scale) {
+static void grade_queries(const struct back *b, int rows, int key, const float *lse,
+                          const float *dot, const float *last_seen, float scale) {
     for (int j = 0; j < NR; j += V) {
         vf seen = v_load(last_seen + j), l = v_load(lse + j), d = v_load(dot + j);
         for (int r = 0; r < rows; r++) {
@@ -339,7 +363,8 @@ static void query_part(void *arg, int part, int thread) {
     for (int p = 0; p < panels; p++) {
         int head = s.head + p / s.panels_each, at = s.first + p % s.panels_each * NR;
         count_up(seen[p], at);
-        for (int i = 0; i < NR; i++) { /* lanes beyond the last query repeat it; they are not stored */
+        for (int i = 0; i < NR;
+             i++) { /* lanes beyond the last query repeat it; they are not stored */
             size_t row = (size_t)(start + cpu_least(at + i, s.queries - 1));
             lse[p][i] = t->lse[row * (size_t)t->a.heads + (size_t)head];
             dot[p][i] = t->dots[row * (size_t)t->a.heads + (size_t)head];
@@ -361,21 +386,21 @@ static void query_part(void *arg, int part, int thread) {
             tiles(rows, units, units, t->pairs, b.turned2, b.right2 + right, b.grads, false);
             grade_queries(&b, rows, key, lse[p], dot[p], seen[p], t->a.scale);
             to_right(b.scores, rows, t->pairs);
-            tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, b.natural1, b.scores,
-                  b.sums1 + (size_t)p * panel_of(t), true);
+            tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, b.natural1,
+                  b.scores, b.sums1 + (size_t)p * panel_of(t), true);
         }
     }
     for (int i = 0; i < NR; i++) scales[i] = t->a.scale;
     for (int p = 0; p < panels; p++) {
         int at = p % s.panels_each * NR;
-        store_lanes(t->dq, start + s.first + at, cpu_least(NR, s.count - at), s.head + p / s.panels_each, hd,
-                    b.sums1 + (size_t)p * panel_of(t), scales);
+        store_lanes(t->dq, start + s.first + at, cpu_least(NR, s.count - at),
+                    s.head + p / s.panels_each, hd, b.sums1 + (size_t)p * panel_of(t), scales);
     }
 }
 
 /* Lanes are keys: scores become p, grads become ds. */
-static void grade_keys(const struct attending *t, const struct back *b, int rows, int row, int query, int head,
-                       const float *lane) {
+static void grade_keys(const struct attending *t, const struct back *b, int rows, int row,
+                       int query, int head, const float *lane) {
     for (int r = 0; r < rows; r++) {
         size_t at = (size_t)(row + r) * (size_t)t->a.heads + (size_t)head;
         vf l = v_set(-t->lse[at]), d = v_set(t->dots[at]), last = v_set((float)(query + r));
@@ -390,12 +415,14 @@ static void grade_keys(const struct attending *t, const struct back *b, int rows
 }
 
 /* One block of queries of one head passes by the keys of a span. */
-static void pass_queries(const struct attending *t, const struct span *s, const struct back *b, int head, int query,
-                         int count, float lane[][NR]) {
+static void pass_queries(const struct attending *t, const struct span *s, const struct back *b,
+                         int head, int query, int count, float lane[][NR]) {
     int hd = t->a.head_dim, units = units_of(hd, t->pairs), row = t->sq.start[s->seq] + query;
     size_t panel = panel_of(t);
-    struct factor q1 = head_rows(t->q, row, count, head, hd, false), g1 = head_rows(t->d_o, row, count, head, hd, false);
-    struct factor q2 = head_rows(t->q, row, count, head, hd, true), g2 = head_rows(t->d_o, row, count, head, hd, true);
+    struct factor q1 = head_rows(t->q, row, count, head, hd, false),
+                  g1 = head_rows(t->d_o, row, count, head, hd, false);
+    struct factor q2 = head_rows(t->q, row, count, head, hd, true),
+                  g2 = head_rows(t->d_o, row, count, head, hd, true);
     pack_block(b->turned1, &q1, t->pairs);
     pack_block(b->turned2, &g1, t->pairs);
     pack_block(b->natural1, &q2, t->pairs);
@@ -435,9 +462,9 @@ static void key_part(void *arg, int part, int thread) {
     }
 }
 
-static void attn_back(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o, struct mat o,
-                      const float *lse, struct mat q, struct mat k, struct mat v, struct seqs s,
-                      const struct attention *a) {
+static void attn_back(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o,
+                      struct mat o, const float *lse, struct mat q, struct mat k, struct mat v,
+                      struct seqs s, const struct attention *a) {
     struct attending t = {.o = o, .lse = (float *)lse, .q = q, .k = k, .v = v, .sq = s, .sk = s,
                           .d_o = d_o, .dq = dq, .dk = dk, .dv = dv, .dots = cpu_shared(d)};
     int64_t work = 0, parts = 0;
@@ -450,7 +477,8 @@ static void attn_back(struct device *d, struct mat dq, struct mat dk, struct mat
         work += (int64_t)length * length * a->heads * 16;
     }
     cpu_run(d, (int)parts, work, query_part, &t);
-    /* All query heads of a key head pass by the same sums, so a part has all its panels for keys. */
+    /* All query heads of a key head pass by the same sums, so a part has all its panels for keys.
+     */
     t.sets = 1;
     t.lanes_each = PANELS * NR;
     parts = 0;

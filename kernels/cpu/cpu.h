@@ -21,7 +21,8 @@ enum { CPU_PARTS = 256 };            /* parts of an update or of a norm of all g
 struct cpu_isa {
     const char *name;
     void (*fill)(struct kernels *);                      /* writes the operations into a table */
-    double (*spin)(int64_t rounds, bool pairs, bool count); /* FLOP of `rounds`; count: without doing them */
+    double (*spin)(int64_t rounds, bool pairs,
+                   bool count); /* FLOP of `rounds`; count: without doing them */
     int pack_unit;                                       /* rows and columns of a packed weight */
     int bf16_copies;
     bool bf16_fast;
@@ -42,18 +43,23 @@ extern const struct cpu_isa *cpu_isa;
 
 /* Runs the parts on the pool, or in the caller where they touch too few bytes to wake a thread.
  * Subnormal numbers are taken as zero in all of them. */
-void cpu_run(struct device *d, int parts, int64_t bytes, void (*fn)(void *arg, int part, int thread), void *arg);
+void cpu_run(struct device *d, int parts, int64_t bytes,
+             void (*fn)(void *arg, int part, int thread), void *arg);
 
 static inline void *cpu_scratch(const struct device *d, int thread) {
     return d->workspace + (size_t)thread * CPU_SCRATCH;
 }
-static inline void *cpu_shared(const struct device *d) { return d->workspace + (size_t)d->threads * CPU_SCRATCH; }
+static inline void *cpu_shared(const struct device *d) {
+    return d->workspace + (size_t)d->threads * CPU_SCRATCH;
+}
 
 static inline void *cpu_row(struct mat m, int row) {
     return (char *)m.p + (size_t)row * (size_t)m.ld * (m.t == BF16 ? 2 : 4);
 }
 static inline int cpu_least(int a, int b) { return a < b ? a : b; }
-static inline int64_t cpu_bytes(struct mat m) { return (int64_t)m.rows * m.cols * (m.t == BF16 ? 2 : 4); }
+static inline int64_t cpu_bytes(struct mat m) {
+    return (int64_t)m.rows * m.cols * (m.t == BF16 ? 2 : 4);
+}
 
 /* Rows of a part so that it touches about 64 KB. */
 static inline int cpu_rows_of_part(int64_t bytes_of_row) {

@@ -28,7 +28,8 @@ void cpu_run(struct device *d, int parts, int64_t bytes, void (*fn)(void *, int,
 
 static int device_count(void) { return 1; }
 
-static bool device_open(struct device **out, int index, struct pool *pool, char *why, size_t why_size) {
+static bool device_open(struct device **out, int index, struct pool *pool, char *why,
+                        size_t why_size) {
     *out = NULL;
     if (index != 0) {
         snprintf(why, why_size, "backend cpu has one device, number 0; %d was asked for", index);
@@ -62,7 +63,9 @@ static void processor_name(char *out, size_t size) {
 }
 
 static void device_info(struct device *d, struct device_info *out) {
-    *out = (struct device_info){.backend = "cpu", .library = "hone", .threads = d->threads,
+    *out = (struct device_info){.backend = "cpu",
+                                .library = "hone " HONE_VERSION,
+                                .threads = d->threads,
                                 .scratch_per_thread = CPU_SCRATCH};
     snprintf(out->isa, sizeof out->isa, "%s", d->isa->name);
     processor_name(out->name, sizeof out->name);
@@ -107,7 +110,8 @@ static double device_peak(struct device *d, enum dtype t) {
 /* Whole pages of its own: zeroed by the system, and of huge pages where it has them. */
 static void *device_alloc(struct device *d, size_t bytes) {
     (void)d;
-    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p =
+        mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return NULL;
     madvise(p, bytes ? bytes : 1, MADV_HUGEPAGE);
     return p;

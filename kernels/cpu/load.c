@@ -16,8 +16,8 @@ static const struct cpu_isa *const sets[] = {&cpu_isa_avx2, &cpu_isa_avx512, &cp
 
 static int sets_here(void) {
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                __builtin_cpu_supports("bmi2");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
@@ -30,10 +30,13 @@ static bool refuse(struct device **out, int index, struct pool *pool, char *why,
     int here = sets_here();
     *out = NULL;
     if (!here)
-        snprintf(why, why_size, "backend cpu needs a processor with AVX2 and FMA, and this one lacks them; "
+        snprintf(why, why_size,
+                 "backend cpu needs a processor with AVX2 and FMA, and this one lacks them; "
                  "--backend ref works on every processor, slowly");
     else
-        snprintf(why, why_size, "HONE_ISA is %.40s, but this processor offers avx2%s%s; unset HONE_ISA or name one of them",
+        snprintf(why, why_size,
+                 "HONE_ISA is %.40s, but this processor offers avx2%s%s; unset HONE_ISA or name "
+                 "one of them",
                  wish ? wish : "", here > 1 ? ", avx512" : "", here > 2 ? ", avx512bf16" : "");
     return false;
 }

@@ -1,4 +1,5 @@
-/* norm.c - root mean square norm with the residual sum, a row at a time while it is in the cache. */
+/* norm.c - root mean square norm with the residual sum, a row at a time while it is in the cache.
+ */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/simd.h"
 
@@ -28,13 +29,15 @@ static void norm_part(void *arg, int part, int thread) {
         float r = 1 / sqrtf(v_sum(squares) / (float)n + s->eps);
         if (s->rstd) s->rstd[i] = r;
         for (int j = 0; j < n; j += V)
-            v_to(y, s->y.t, j, n, v_at(x, s->x.t, j, n) * v_set(r) * v_at(s->weight.p, s->weight.t, j, n));
+            v_to(y, s->y.t, j, n,
+                 v_at(x, s->x.t, j, n) * v_set(r) * v_at(s->weight.p, s->weight.t, j, n));
     }
 }
 
-static void norm(struct device *d, struct mat y, float *rstd, struct mat x, struct mat residual, struct mat weight,
-                 float eps) {
-    struct norm s = {.d = d, .y = y, .x = x, .residual = residual, .weight = weight, .rstd = rstd, .eps = eps};
+static void norm(struct device *d, struct mat y, float *rstd, struct mat x, struct mat residual,
+                 struct mat weight, float eps) {
+    struct norm s = {
+        .d = d, .y = y, .x = x, .residual = residual, .weight = weight, .rstd = rstd, .eps = eps};
     s.each = cpu_rows_of_part(cpu_bytes(mat_rows(x, 0, 1)));
     cpu_run(d, (x.rows + s.each - 1) / s.each, cpu_bytes(x) * 3, norm_part, &s);
 }
@@ -60,14 +63,22 @@ static void back_row(const struct norm *s, int i, float *sums) {
 static void back_part(void *arg, int part, int thread) {
     (void)thread;
     const struct norm *s = arg;
-    float *sums = s->dweight.p ? (float *)cpu_shared(s->d) + (size_t)part * (size_t)s->x.cols : NULL;
+    float *sums =
+        s->dweight.p ? (float *)cpu_shared(s->d) + (size_t)part * (size_t)s->x.cols : NULL;
     if (sums) memset(sums, 0, (size_t)s->x.cols * sizeof *sums);
-    for (int i = part * s->each; i < cpu_least((part + 1) * s->each, s->x.rows); i++) back_row(s, i, sums);
+    for (int i = part * s->each; i < cpu_least((part + 1) * s->each, s->x.rows); i++)
+        back_row(s, i, sums);
 }
 
-static void norm_back(struct device *d, struct mat dx, struct mat dweight, struct mat dy, struct mat x,
-                      struct mat weight, const float *rstd) {
-    struct norm s = {.d = d, .y = dy, .x = x, .weight = weight, .dx = dx, .dweight = dweight, .rstd = (float *)rstd};
+static void norm_back(struct device *d, struct mat dx, struct mat dweight, struct mat dy,
+                      struct mat x, struct mat weight, const float *rstd) {
+    struct norm s = {.d = d,
+                     .y = dy,
+                     .x = x,
+                     .weight = weight,
+                     .dx = dx,
+                     .dweight = dweight,
+                     .rstd = (float *)rstd};
     int n = x.cols;
     s.each = (x.rows + CPU_SUMS - 1) / CPU_SUMS;
     if (s.each < 8) s.each = 8;

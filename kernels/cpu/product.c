@@ -9,12 +9,14 @@
 #include "kernels/cpu/tile.h"
 
 enum {
-    KC = 256,            /* units: a right panel is 48 KB with AVX-512, 24 KB with AVX2 */
-    MB = 128, NB = 480,  /* a block whose right factor is packed already: wide, as the left one is packed */
-    MB_BOTH = 256, NB_BOTH = 240, /* a block that packs both; both kinds have sums of 240 KB */
-    PARTS_WANTED = 16,   /* smaller blocks where there would be fewer */
+    KC = 256, /* units: a right panel is 48 KB with AVX-512, 24 KB with AVX2 */
+    MB = 128,
+    NB = 480, /* a block whose right factor is packed already: wide, as the left one is packed */
+    MB_BOTH = 256,
+    NB_BOTH = 240,     /* a block that packs both; both kinds have sums of 240 KB */
+    PARTS_WANTED = 16, /* smaller blocks where there would be fewer */
     FEW = 4,
-    FEW_WIDEST = 65536,  /* columns of a row that fits the scratch of few rows */
+    FEW_WIDEST = 65536, /* columns of a row that fits the scratch of few rows */
 };
 
 struct product {
@@ -52,10 +54,12 @@ static void block_part(void *arg, int part, int thread) {
         pack_left(left, &p->left, m, rows, k, steps, p->pairs);
         for (int j = 0; j < cols; j += NR) {
             const float *b = right;
-            if (p->packed) b = p->packed + ((size_t)(n + j) * (size_t)all + (size_t)(k / each) * NR);
+            if (p->packed)
+                b = p->packed + ((size_t)(n + j) * (size_t)all + (size_t)(k / each) * NR);
             else pack_right(right, &p->right, n + j, NR, k, steps, p->pairs);
             for (int i = 0; i < rows; i += MR)
-                tile(units, p->pairs, left + i * units, b, sums + i * p->nb + j, (size_t)p->nb, k > 0);
+                tile(units, p->pairs, left + i * units, b, sums + i * p->nb + j, (size_t)p->nb,
+                     k > 0);
         }
     }
     store(p, sums, m, rows, n, cols);
@@ -105,7 +109,8 @@ static void settle_part(void *arg, int part, int thread) {
     const struct settling *s = arg;
     size_t units = (size_t)units_of(s->right.steps, true);
     int first = part * 4, panels = cpu_least(4, s->panels - first);
-    pack_right(s->to + (size_t)first * NR * units, &s->right, first * NR, panels * NR, 0, s->right.steps, true);
+    pack_right(s->to + (size_t)first * NR * units, &s->right, first * NR, panels * NR, 0,
+               s->right.steps, true);
 }
 
 static void settle_copy(struct device *d, struct mat w, bool natural, char *to) {
@@ -124,7 +129,13 @@ static void settle(struct device *d, const struct weight *w, unsigned packing) {
     if (packing & PACK_BACKWARD) settle_copy(d, w->w, true, (char *)w->packed + copy_bytes(w));
 }
 
-struct few { struct device *d; struct mat y, x, w; const float *packed; enum dtype t; float alpha, beta; };
+struct few {
+    struct device *d;
+    struct mat y, x, w;
+    const float *packed;
+    enum dtype t;
+    float alpha, beta;
+};
 
 /* Rows of x as F32 one after the other, rounded where the compute type is BF16. */
 static void widen_rows(float *to, struct mat x, enum dtype t) {
@@ -174,11 +185,13 @@ static void few_dots_part(void *arg, int part, int thread) {
 /* Two panels of a packed weight, read straight through. */
 static void few_panels_part(void *arg, int part, int thread) {
     const struct few *f = arg;
-    int k = f->x.cols, units = units_of(k, true), last = cpu_least(part * 2 + 2, (f->w.rows + NR - 1) / NR);
+    int k = f->x.cols, units = units_of(k, true),
+        last = cpu_least(part * 2 + 2, (f->w.rows + NR - 1) / NR);
     float *x = cpu_scratch(f->d, thread), sums[FEW * NR];
     struct factor rows = factor_of(f->x, false);
     for (int r = 0; r < f->x.rows; r++)
-        for (int u = 0; u < units; u += V) v_to(x + r * units, F32, u, units, units_of_lane(&rows, r, 2 * u, true));
+        for (int u = 0; u < units; u += V)
+            v_to(x + r * units, F32, u, units, units_of_lane(&rows, r, 2 * u, true));
     for (int i = part * 2; i < last; i++) {
         const float *b = f->packed + (size_t)i * NR * (size_t)units;
         size_t lane = (size_t)units;
@@ -187,36 +200,67 @@ static void few_panels_part(void *arg, int part, int thread) {
         else if (f->x.rows == 3) tile_rows(units, true, x, 1, lane, b, sums, NR, false, 3);
         else tile_rows(units, true, x, 1, lane, b, sums, NR, false, 4);
         for (int r = 0; r < f->x.rows; r++)
-            for (int j = 0; j < cpu_least(NR, f->w.rows - i * NR); j++) blend_one(f, r, i * NR + j, sums[r * NR + j]);
+            for (int j = 0; j < cpu_least(NR, f->w.rows - i * NR); j++)
+                blend_one(f, r, i * NR + j, sums[r * NR + j]);
     }
 }
 
-static void linear(struct device *d, struct mat y, struct mat x, const struct weight *w, float alpha, float beta) {
+static void linear(struct device *d, struct mat y, struct mat x, const struct weight *w,
+                   float alpha, float beta) {
     bool pairs = in_pairs(w);
     const float *packed = pairs ? w->packed : NULL;
     if (x.rows <= FEW && x.cols <= FEW_WIDEST && (packed || !pairs)) {
-        struct few f = {.d = d, .y = y, .x = x, .w = plain(w), .packed = packed, .t = w->t, .alpha = alpha, .beta = beta};
+        struct few f = {.d = d,
+                        .y = y,
+                        .x = x,
+                        .w = plain(w),
+                        .packed = packed,
+                        .t = w->t,
+                        .alpha = alpha,
+                        .beta = beta};
         int unit = packed ? 2 * NR : 64;
         if (x.rows > 0)
-            cpu_run(d, (y.cols + unit - 1) / unit, cpu_bytes(f.w), packed ? few_panels_part : few_dots_part, &f);
+            cpu_run(d, (y.cols + unit - 1) / unit, cpu_bytes(f.w),
+                    packed ? few_panels_part : few_dots_part, &f);
         return;
     }
-    struct product p = {.d = d, .y = y, .left = factor_of(x, false), .right = factor_of(plain(w), false),
-                        .packed = packed, .inner = x.cols, .pairs = pairs, .alpha = alpha, .beta = beta};
+    struct product p = {.d = d,
+                        .y = y,
+                        .left = factor_of(x, false),
+                        .right = factor_of(plain(w), false),
+                        .packed = packed,
+                        .inner = x.cols,
+                        .pairs = pairs,
+                        .alpha = alpha,
+                        .beta = beta};
     multiply(&p);
 }
 
-static void linear_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w, float alpha, float beta) {
+static void linear_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w,
+                        float alpha, float beta) {
     bool pairs = in_pairs(w);
-    struct product p = {.d = d, .y = dx, .left = factor_of(dy, false), .right = factor_of(plain(w), true),
-                        .inner = dy.cols, .pairs = pairs, .alpha = alpha, .beta = beta};
-    if (pairs && w->packed) p.packed = (const float *)(const void *)((const char *)w->packed + copy_bytes(w));
+    struct product p = {.d = d,
+                        .y = dx,
+                        .left = factor_of(dy, false),
+                        .right = factor_of(plain(w), true),
+                        .inner = dy.cols,
+                        .pairs = pairs,
+                        .alpha = alpha,
+                        .beta = beta};
+    if (pairs && w->packed)
+        p.packed = (const float *)(const void *)((const char *)w->packed + copy_bytes(w));
     multiply(&p);
 }
 
 static void linear_grad(struct device *d, struct mat dw, struct mat dy, struct mat x, float alpha) {
-    struct product p = {.d = d, .y = dw, .left = factor_of(dy, true), .right = factor_of(x, true), .inner = dy.rows,
-                        .pairs = HAS_PAIRS && dy.t == BF16 && x.t == BF16, .alpha = alpha, .beta = 1};
+    struct product p = {.d = d,
+                        .y = dw,
+                        .left = factor_of(dy, true),
+                        .right = factor_of(x, true),
+                        .inner = dy.rows,
+                        .pairs = HAS_PAIRS && dy.t == BF16 && x.t == BF16,
+                        .alpha = alpha,
+                        .beta = 1};
     if (dy.rows > 0) multiply(&p);
 }
 
@@ -228,7 +272,8 @@ static void bias_part(void *arg, int part, int thread) {
     int rows = cpu_rows_of_part(cpu_bytes(mat_rows(c->y, 0, 1))), n = c->y.cols;
     for (int i = part * rows; i < cpu_least((part + 1) * rows, c->y.rows); i++) {
         void *y = cpu_row(c->y, i);
-        for (int j = 0; j < n; j += V) v_to(y, c->y.t, j, n, v_at(y, c->y.t, j, n) + v_at(c->x.p, c->x.t, j, n));
+        for (int j = 0; j < n; j += V)
+            v_to(y, c->y.t, j, n, v_at(y, c->y.t, j, n) + v_at(c->x.p, c->x.t, j, n));
     }
 }
 

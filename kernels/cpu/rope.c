@@ -23,7 +23,8 @@ static void rope_part(void *arg, int part, int thread) {
     }
 }
 
-static void rope(struct device *d, struct mat x, const int32_t *pos, struct mat table, int head_dim, float sign) {
+static void rope(struct device *d, struct mat x, const int32_t *pos, struct mat table, int head_dim,
+                 float sign) {
     struct rope r = {.x = x, .table = table, .pos = pos, .head_dim = head_dim, .sign = sign};
     r.each = cpu_rows_of_part(cpu_bytes(mat_rows(x, 0, 1)));
     cpu_run(d, (x.rows + r.each - 1) / r.each, cpu_bytes(x) * 2, rope_part, &r);

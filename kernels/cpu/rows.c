@@ -141,11 +141,15 @@ static void dropout_part(void *arg, int part, int thread) {
     int n = r->y.cols;
     EACH_ROW(r, part, i)
         for (int j = 0; j < n; j += V)
-            v_to(cpu_row(r->y, i), r->y.t, j, n, v_at(cpu_row(r->x, i), r->x.t, j, n) * factors(r, i, j, true));
+            v_to(cpu_row(r->y, i), r->y.t, j, n,
+                 v_at(cpu_row(r->x, i), r->x.t, j, n) * factors(r, i, j, true));
 }
 
 static void dropout(struct device *d, struct mat y, struct mat x, float p, struct draw draw) {
-    struct rows r = {.y = y, .x = x, .value = (float)(1 / (1 - (double)p)), .key = kernels_key(draw),
+    struct rows r = {.y = y,
+                     .x = x,
+                     .value = (float)(1 / (1 - (double)p)),
+                     .key = kernels_key(draw),
                      .dropped = (uint64_t)((double)p * 4294967296.0)};
     run_rows(d, &r, dropout_part);
 }

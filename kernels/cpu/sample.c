@@ -13,7 +13,9 @@ struct sample {
     struct draw draw;
 };
 
-static bool before(const float *x, int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; }
+static bool before(const float *x, int32_t a, int32_t b) {
+    return x[a] != x[b] ? x[a] > x[b] : a < b;
+}
 
 static void sift(const float *x, int32_t *heap, int at, int n) {
     for (int child; (child = 2 * at + 1) < n; at = child) {
@@ -36,7 +38,8 @@ static int32_t pop(const float *x, int32_t *heap, int *n) {
 static void penalise(const struct sample *t, float *old) {
     float penalty = t->s->repetition_penalty;
     for (int i = 0; i < t->n; i++) old[i] = t->x[t->recent[i]];
-    for (int i = 0; i < t->n; i++) t->x[t->recent[i]] = old[i] > 0 ? old[i] / penalty : old[i] * penalty;
+    for (int i = 0; i < t->n; i++)
+        t->x[t->recent[i]] = old[i] > 0 ? old[i] / penalty : old[i] * penalty;
 }
 
 static double weight(float x, float most) {
@@ -61,7 +64,8 @@ static int32_t last_kept(const struct sample *t, int32_t *heap) {
     float most = x[heap[0]], total = 0;
     double sum = 0, wanted = INFINITY;
     if (t->s->top_p < 1 && k == n) wanted = (double)t->s->top_p * sum_from(x, n, most);
-    if (t->s->top_p < 1 && k < n) { /* the share of what top-k leaves: take those off once to know it */
+    if (t->s->top_p < 1 &&
+        k < n) { /* the share of what top-k leaves: take those off once to know it */
         double kept = 0;
         int32_t last = heap[0];
         int rest = n;
@@ -90,12 +94,16 @@ static void sample_part(void *arg, int part, int thread) {
     for (int j = 1; j < n; j++) best = x[j] > x[best] ? j : best;
     *t->id = best;
     if (t->s->temperature == 0) return;
-    for (int j = 0; j < n; j += V) v_to(x, F32, j, n, v_at(x, F32, j, n) / v_set(t->s->temperature));
-    if (t->s->top_p < 1 || (t->s->top_k > 0 && t->s->top_k < n)) last = last_kept(t, cpu_shared(t->d));
+    for (int j = 0; j < n; j += V)
+        v_to(x, F32, j, n, v_at(x, F32, j, n) / v_set(t->s->temperature));
+    if (t->s->top_p < 1 || (t->s->top_k > 0 && t->s->top_k < n))
+        last = last_kept(t, cpu_shared(t->d));
     float most = x[best];
     for (int j = 0; last >= 0 && j < n; j++)
         if (before(x, last, j)) x[j] = -INFINITY;
-    double wanted = ((double)kernels_random(t->draw, 0) + 0.5) / 4294967296.0 * sum_from(x, n, most), sum = 0;
+    double wanted =
+               ((double)kernels_random(t->draw, 0) + 0.5) / 4294967296.0 * sum_from(x, n, most),
+           sum = 0;
     for (int j = 0; j < n; j += V) {
         double all = (double)v_sum(v_keep(v_exp(v_at(x, F32, j, n) - v_set(most)), j, n, 0));
         if (sum + all <= wanted) {
@@ -110,9 +118,15 @@ static void sample_part(void *arg, int part, int thread) {
     }
 }
 
-static void sample(struct device *d, int32_t *id, struct mat logits, const struct sampling *s, const int32_t *recent,
-                   int n, struct draw draw) {
-    struct sample t = {.d = d, .id = id, .x = logits.p, .vocab = logits.cols, .n = n, .s = s, .recent = recent,
+static void sample(struct device *d, int32_t *id, struct mat logits, const struct sampling *s,
+                   const int32_t *recent, int n, struct draw draw) {
+    struct sample t = {.d = d,
+                       .id = id,
+                       .x = logits.p,
+                       .vocab = logits.cols,
+                       .n = n,
+                       .s = s,
+                       .recent = recent,
                        .draw = draw};
     cpu_run(d, 1, 0, sample_part, &t);
 }

@@ -21,11 +21,19 @@ INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 INLINE vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 /* b where x < y, else a */
-INLINE vf v_less(vf x, vf y, vf a, vf b) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), a, b); }
-INLINE vf v_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vf v_less(vf x, vf y, vf a, vf b) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), a, b);
+}
+INLINE vf v_round(vf a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 INLINE vf v_scale2(vf a, vf n) { return _mm512_scalef_ps(a, n); }
-INLINE vf v_load_some(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-INLINE void v_store_some(float *p, vf v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+INLINE vf v_load_some(const float *p, int n) {
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+INLINE void v_store_some(float *p, vf v, int n) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
 INLINE vf v_widen(const uint16_t *p) {
     __m256i h = _mm256_loadu_si256((const __m256i *)(const void *)p);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
@@ -36,8 +44,11 @@ INLINE vf v_widen_some(const uint16_t *p, int n) {
 }
 /* Rounded to BF16, in the low halves of V 32-bit numbers. */
 INLINE __m512i v_round16(vf v) {
-    __m512i x = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
-    __m512i r = _mm512_srli_epi32(_mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
+    __m512i x = _mm512_castps_si512(v),
+            odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+    __m512i r =
+        _mm512_srli_epi32(_mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))),
+                          16);
     __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
     return _mm512_mask_mov_epi32(r, nan, _mm512_set1_epi32(0x7FC0));
 }
@@ -48,7 +59,9 @@ INLINE __m256i v_narrow16(vf v) {
     return _mm512_cvtepi32_epi16(v_round16(v));
 #endif
 }
-INLINE void v_narrow(uint16_t *p, vf v) { _mm256_storeu_si256((__m256i *)(void *)p, v_narrow16(v)); }
+INLINE void v_narrow(uint16_t *p, vf v) {
+    _mm256_storeu_si256((__m256i *)(void *)p, v_narrow16(v));
+}
 INLINE void v_narrow_some(uint16_t *p, vf v, int n) {
     _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), v_narrow16(v));
 }
@@ -66,10 +79,15 @@ INLINE vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 INLINE vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 INLINE vf v_sqrt(vf a) { return _mm256_sqrt_ps(a); }
-INLINE vf v_less(vf x, vf y, vf a, vf b) { return _mm256_blendv_ps(a, b, _mm256_cmp_ps(x, y, _CMP_LT_OQ)); }
-INLINE vf v_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vf v_less(vf x, vf y, vf a, vf b) {
+    return _mm256_blendv_ps(a, b, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
+}
+INLINE vf v_round(vf a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 INLINE vf v_scale2(vf a, vf n) { /* n in -126..127 */
-    __m256i e = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    __m256i e =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     return _mm256_mul_ps(a, _mm256_castsi256_ps(e));
 }
 INLINE void v_store_low(float *p, vf v) { _mm_storeu_ps(p, _mm256_castps256_ps128(v)); }
@@ -90,8 +108,11 @@ INLINE vf v_widen_some(const uint16_t *p, int n) {
     return v_widen(h);
 }
 INLINE __m256i v_round16(vf v) {
-    __m256i x = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
-    __m256i r = _mm256_srli_epi32(_mm256_add_epi32(x, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
+    __m256i x = _mm256_castps_si256(v),
+            odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
+    __m256i r =
+        _mm256_srli_epi32(_mm256_add_epi32(x, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))),
+                          16);
     __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
     return _mm256_blendv_epi8(r, _mm256_set1_epi32(0x7FC0), nan);
 }
@@ -127,7 +148,8 @@ INLINE void v_to(void *p, enum dtype t, int j, int n, vf v) {
     if (n - j >= V) v_store(f, v);
     else v_store_some(f, v, n - j);
 }
-/* v where the lane belongs to the n elements, else `other`: for maxima and exponentials of tails. */
+/* v where the lane belongs to the n elements, else `other`: for maxima and exponentials of tails.
+ */
 INLINE vf v_keep(vf v, int j, int n, float other) {
     if (n - j >= V) return v;
     float x[V];
@@ -170,13 +192,15 @@ INLINE vf v_exp(vf x) {
     return v_less(x, v_set(-87.3f), v_scale2(p, n), v_set(0));
 }
 
-/* ln x for a finite x > 0, in double: x = 2^e m with m near 1, ln m = 2 artanh((m - 1) / (m + 1)). */
+/* ln x for a finite x > 0, in double: x = 2^e m with m near 1, ln m = 2 artanh((m - 1) / (m + 1)).
+ */
 static inline double log_of(double x) {
     int e;
     double m = frexp(x, &e);
     if (m < 0.70710678118654752) m *= 2, e--;
     double s = (m - 1) / (m + 1), s2 = s * s, sum = 0;
-    for (int k = 25; k >= 1; k -= 2) sum = sum * s2 + 1.0 / k; /* s2 < 0.0295: 0.0295^13 is below 1e-19 */
+    for (int k = 25; k >= 1; k -= 2)
+        sum = sum * s2 + 1.0 / k; /* s2 < 0.0295: 0.0295^13 is below 1e-19 */
     return 2 * s * sum + e * 0.69314718055994530942;
 }
 #endif

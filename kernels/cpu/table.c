@@ -1,4 +1,5 @@
-/* table.c - the rows of one instruction set, and how fast it multiplies when nothing else is done. */
+/* table.c - the rows of one instruction set, and how fast it multiplies when nothing else is done.
+ */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/tile.h"
 
@@ -7,13 +8,15 @@ static void fill(struct kernels *k) {
     CPU_FAMILIES(CPU_FILL)
 }
 
-/* Twelve chains that do not wait for each other. The FLOP of `rounds`; they are done unless counted. */
+/* Twelve chains that do not wait for each other. The FLOP of `rounds`; they are done unless
+ * counted. */
 static double spin(int64_t rounds, bool pairs, bool count) {
     double flop = (double)rounds * 12 * V * (HAS_PAIRS && pairs ? 4 : 2);
     if (count) return flop;
     vf sum[12];
 #pragma GCC unroll 12
-    for (int i = 0; i < 12; i++) sum[i] = v_set((float)i); /* unrolled, so that they stay in registers */
+    for (int i = 0; i < 12; i++)
+        sum[i] = v_set((float)i); /* unrolled, so that they stay in registers */
     vf a = v_set(0.999f), b = v_set(0.001f);
     for (int64_t r = 0; r < rounds; r++)
 #pragma GCC unroll 12

@@ -24,14 +24,16 @@ INLINE vf v_pairs(vf sum, vf a, vf b) { return v_fma(a, b, sum); }
 /* Steps of an inner dimension of n elements. */
 INLINE int units_of(int n, bool pairs) { return pairs ? (n + 1) / 2 : n; }
 
-/* c [rows, NR] (ld) gets or adds the sums over `units` steps; a has lanes_a lanes, `rows` are used. */
-INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size_t lane_a, const float *b, float *c,
-                      size_t ld, bool add, const int rows) {
+/* c [rows, NR] (ld) gets or adds the sums over `units` steps; a has lanes_a lanes, `rows` are used.
+ */
+INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size_t lane_a,
+                      const float *b, float *c, size_t ld, bool add, const int rows) {
     vf sum[8][3];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
-        for (int j = 0; j < 3; j++) sum[i][j] = add ? v_load(c + (size_t)i * ld + (size_t)j * V) : v_set(0);
+        for (int j = 0; j < 3; j++)
+            sum[i][j] = add ? v_load(c + (size_t)i * ld + (size_t)j * V) : v_set(0);
     for (int k = 0; k < units; k++) {
         vf b0 = v_load(b), b1 = v_load(b + V), b2 = v_load(b + 2 * V);
 #pragma GCC unroll 8
@@ -50,8 +52,8 @@ INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size
         for (int j = 0; j < 3; j++) v_store(c + (size_t)i * ld + (size_t)j * V, sum[i][j]);
 }
 
-static inline __attribute__((unused)) void tile(int units, bool pairs, const float *a, const float *b, float *c,
-                                                size_t ld, bool add) {
+static inline __attribute__((unused)) void tile(int units, bool pairs, const float *a,
+                                                const float *b, float *c, size_t ld, bool add) {
     if (HAS_PAIRS && pairs) {
         if (add) tile_rows(units, true, a, MR, 1, b, c, ld, true, MR);
         else tile_rows(units, true, a, MR, 1, b, c, ld, false, MR);
@@ -72,7 +74,8 @@ INLINE const void *factor_at(const struct factor *f, int line, int at) {
 /* Two vectors of floats as V pairs (first, second), rounded to BF16. */
 INLINE vf v_pair(vf first, vf second) {
 #ifdef __AVX512F__
-    __m512i low = _mm512_cvtepu16_epi32(v_narrow16(first)), high = _mm512_cvtepu16_epi32(v_narrow16(second));
+    __m512i low = _mm512_cvtepu16_epi32(v_narrow16(first)),
+            high = _mm512_cvtepu16_epi32(v_narrow16(second));
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
 #else
     __m256i high = _mm256_slli_epi32(v_round16(second), 16);
@@ -83,13 +86,16 @@ INLINE vf v_pair(vf first, vf second) {
 /* The same of floats that are BF16 already. */
 INLINE vf v_pair_exact(vf first, vf second) {
 #ifdef __AVX512F__
-    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(first), 16), _mm512_castps_si512(second)));
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(first), 16),
+                                               _mm512_castps_si512(second)));
 #else
-    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(first), 16), _mm256_castps_si256(second)));
+    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(first), 16),
+                                               _mm256_castps_si256(second)));
 #endif
 }
 
-/* V units of one lane from step s on (s even where pairs), for a factor whose steps are contiguous. */
+/* V units of one lane from step s on (s even where pairs), for a factor whose steps are contiguous.
+ */
 INLINE vf units_of_lane(const struct factor *f, int lane, int s, bool pairs) {
     if (lane >= f->lanes) return v_set(0);
     if (!pairs) return v_at(factor_at(f, lane, 0), f->t, s, f->steps);
@@ -147,7 +153,8 @@ INLINE vf whole_units(const void *p, enum dtype t, bool pairs) {
 }
 
 /* Four lanes of a panel of R over all its steps: four streams of reads. */
-INLINE void pack_four(float *to, const struct factor *f, int lane, int step, int units, bool pairs, const int R) {
+INLINE void pack_four(float *to, const struct factor *f, int lane, int step, int units, bool pairs,
+                      const int R) {
     int each = pairs ? 2 : 1, u = 0, whole = 0;
     if (lane + 4 <= f->lanes && (f->t == BF16 || !pairs)) whole = (f->steps - step) / each;
     vf r[4];
@@ -155,7 +162,8 @@ INLINE void pack_four(float *to, const struct factor *f, int lane, int step, int
     const char *row = factor_at(f, lane, step);
     for (; u + V <= whole && u + V <= units; u += V) {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) r[i] = whole_units(row + i * line + (size_t)u * wide, f->t, pairs);
+        for (size_t i = 0; i < 4; i++)
+            r[i] = whole_units(row + i * line + (size_t)u * wide, f->t, pairs);
         turn4(to + (size_t)u * (size_t)R, (size_t)R, r, V);
     }
     for (; u < units; u += V) {
@@ -164,8 +172,8 @@ INLINE void pack_four(float *to, const struct factor *f, int lane, int step, int
     }
 }
 
-INLINE void pack_turned(float *to, const struct factor *f, int lane, int lanes, int step, int units, bool pairs,
-                        const int R) {
+INLINE void pack_turned(float *to, const struct factor *f, int lane, int lanes, int step, int units,
+                        bool pairs, const int R) {
     for (int l = 0; l < lanes; l += R, to += (size_t)units * (size_t)R)
         for (int i = 0; i < R; i += 4) pack_four(to + i, f, lane + l + i, step, units, pairs, R);
 }
@@ -179,7 +187,8 @@ INLINE vf lanes_of_step(const struct factor *f, int lane, int s, bool pairs) {
     return f->t == BF16 ? v_pair_exact(v, next) : v_pair(v, next);
 }
 
-/* V lanes into the panels of R that hold them: a left panel has half a vector, a right one three. */
+/* V lanes into the panels of R that hold them: a left panel has half a vector, a right one three.
+ */
 INLINE void lanes_to(float *panels, size_t size, int l, int lanes, vf v, const int R) {
     if (R >= V) v_store(panels + (size_t)(l / R) * size + l % R, v);
     else {
@@ -189,30 +198,33 @@ INLINE void lanes_to(float *panels, size_t size, int l, int lanes, vf v, const i
     }
 }
 
-INLINE void pack_natural(float *to, const struct factor *f, int lane, int lanes, int step, int units, bool pairs,
-                         const int R) {
+INLINE void pack_natural(float *to, const struct factor *f, int lane, int lanes, int step,
+                         int units, bool pairs, const int R) {
     size_t size = (size_t)units * (size_t)R;
     int all = (lanes + R - 1) / R * R;
     for (int u = 0; u < units; u++, to += R)
         for (int l = 0; l < all; l += V)
-            lanes_to(to, size, l, all, lanes_of_step(f, lane + l, step + u * (pairs ? 2 : 1), pairs), R);
+            lanes_to(to, size, l, all,
+                     lanes_of_step(f, lane + l, step + u * (pairs ? 2 : 1), pairs), R);
 }
 
 /* Packs the steps [step, step + steps) of the panels that hold the lanes [lane, lane + lanes), one
  * panel of units_of(steps) rows after the other. With pairs, step is even, and an odd number of
  * steps ends where the factor ends. */
-INLINE void pack(float *to, const struct factor *f, int lane, int lanes, int step, int steps, bool pairs, const int R) {
+INLINE void pack(float *to, const struct factor *f, int lane, int lanes, int step, int steps,
+                 bool pairs, const int R) {
     int units = units_of(steps, pairs);
     if (f->natural) pack_natural(to, f, lane, lanes, step, units, pairs, R);
     else pack_turned(to, f, lane, lanes, step, units, pairs, R);
 }
-static __attribute__((unused, noinline)) void pack_left(float *to, const struct factor *f, int lane, int lanes,
-                                                        int step, int steps, bool pairs) {
+static __attribute__((unused, noinline)) void
+pack_left(float *to, const struct factor *f, int lane, int lanes, int step, int steps, bool pairs) {
     if (HAS_PAIRS && pairs) pack(to, f, lane, lanes, step, steps, true, MR);
     else pack(to, f, lane, lanes, step, steps, false, MR);
 }
-static __attribute__((unused, noinline)) void pack_right(float *to, const struct factor *f, int lane, int lanes,
-                                                         int step, int steps, bool pairs) {
+static __attribute__((unused, noinline)) void pack_right(float *to, const struct factor *f,
+                                                         int lane, int lanes, int step, int steps,
+                                                         bool pairs) {
     if (HAS_PAIRS && pairs) pack(to, f, lane, lanes, step, steps, true, NR);
     else pack(to, f, lane, lanes, step, steps, false, NR);
 }

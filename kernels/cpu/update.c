@@ -4,9 +4,17 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/simd.h"
 
-enum { STRETCH = 16384 };   /* elements of a part of adamw: 448 KB of w, g, m and v read and written */
+enum {
+    STRETCH = 16384
+}; /* elements of a part of adamw: 448 KB of w, g, m and v read and written */
 
-struct update { struct device *d; const struct slot *slots; int n; int64_t all, each; const struct block *block; };
+struct update {
+    struct device *d;
+    const struct slot *slots;
+    int n;
+    int64_t all, each;
+    const struct block *block;
+};
 
 static int64_t elements(const struct slot *slots, int n) {
     int64_t all = 0;
@@ -16,7 +24,8 @@ static int64_t elements(const struct slot *slots, int n) {
 
 /* The elements [at, at + length) of all slots, a piece of one slot at a time. */
 struct piece { const struct slot *slot; int64_t first, n; };
-static bool next_piece(const struct update *u, int *slot, int64_t *at, int64_t *rest, struct piece *out) {
+static bool next_piece(const struct update *u, int *slot, int64_t *at, int64_t *rest,
+                       struct piece *out) {
     while (*slot < u->n && *at >= u->slots[*slot].n) *at -= u->slots[(*slot)++].n;
     if (*slot >= u->n || *rest <= 0) return false;
     int64_t here = u->slots[*slot].n - *at;
@@ -63,7 +72,8 @@ static void sumsq(struct device *d, struct block *block, const struct slot *slot
 
 static void clip(struct device *d, struct block *block) {
     (void)d;
-    double norm = sqrt(block->sumsq), mean = block->loss * (double)block->inv_trained, most = (double)block->max_norm;
+    double norm = sqrt(block->sumsq), mean = block->loss * (double)block->inv_trained,
+           most = (double)block->max_norm;
     bool finite = isfinite(norm) && isfinite(mean);
     bool over = (block->norm_limit > 0 && norm > block->norm_limit) ||
                 (block->loss_limit > 0 && mean > block->loss_limit);
@@ -76,12 +86,16 @@ static void adamw_piece(const struct slot *s, int64_t first, int n, const struct
     float *w = s->w + first, *m = s->m + first, *v = s->v + first;
     const float *g = s->g + first;
     double lr = (double)b->lr * (double)s->lr_scale;
-    vf keep = v_set((float)(1 - lr * (double)s->weight_decay)), step = v_set((float)(lr / (double)b->correction1));
-    vf root = v_set((float)(1 / sqrt((double)b->correction2))), eps = v_set(b->eps), clip_by = v_set(b->clip);
-    vf b1 = v_set(b->beta1), b2 = v_set(b->beta2), c1 = v_set(1 - b->beta1), c2 = v_set(1 - b->beta2);
+    vf keep = v_set((float)(1 - lr * (double)s->weight_decay)),
+       step = v_set((float)(lr / (double)b->correction1));
+    vf root = v_set((float)(1 / sqrt((double)b->correction2))), eps = v_set(b->eps),
+       clip_by = v_set(b->clip);
+    vf b1 = v_set(b->beta1), b2 = v_set(b->beta2), c1 = v_set(1 - b->beta1),
+       c2 = v_set(1 - b->beta2);
     for (int j = 0; j < n; j += V) {
         vf gj = v_at(g, F32, j, n) * clip_by;
-        vf mj = v_fma(b1, v_at(m, F32, j, n), c1 * gj), vj = v_fma(b2, v_at(v, F32, j, n), c2 * gj * gj);
+        vf mj = v_fma(b1, v_at(m, F32, j, n), c1 * gj),
+           vj = v_fma(b2, v_at(v, F32, j, n), c2 * gj * gj);
         vf wj = v_at(w, F32, j, n) * keep - step * mj / v_fma(v_sqrt(vj), root, eps);
         v_to(m, F32, j, n, mj);
         v_to(v, F32, j, n, vj);

@@ -18,7 +18,8 @@ void ref_swiglu_back(struct device *d, struct mat dgu, struct mat dy, struct mat
     (void)d;
     for (int i = 0; i < dy.rows; i++)
         for (int j = 0; j < dy.cols; j++) {
-            double g = get(gu, i, j), u = get(gu, i, dy.cols + j), dv = get(dy, i, j), s = logistic(g);
+            double g = get(gu, i, j), u = get(gu, i, dy.cols + j), dv = get(dy, i, j),
+                   s = logistic(g);
             set(dgu, i, j, dv * u * s * (1 + g * (1 - s)));
             set(dgu, i, dy.cols + j, dv * g * s);
         }

@@ -15,17 +15,22 @@ static double dot(struct mat a, int row_a, int col_a, struct mat b, int row_b, i
     return sum;
 }
 
-static struct view view_of(struct seqs sq, struct seqs sk, int n, int row, int head, const struct attention *a) {
-    int i = row - sq.start[n], queries = sq.start[n + 1] - sq.start[n], keys = sk.start[n + 1] - sk.start[n];
+static struct view view_of(struct seqs sq, struct seqs sk, int n, int row, int head,
+                           const struct attention *a) {
+    int i = row - sq.start[n], queries = sq.start[n + 1] - sq.start[n],
+        keys = sk.start[n + 1] - sk.start[n];
     int seen = i + 1 + keys - queries;
-    return (struct view){.row = row, .head = head, .q_col = head * a->head_dim,
-                         .k_col = head / (a->heads / a->kv_heads) * a->head_dim, .first = sk.start[n],
+    return (struct view){.row = row,
+                         .head = head,
+                         .q_col = head * a->head_dim,
+                         .k_col = head / (a->heads / a->kv_heads) * a->head_dim,
+                         .first = sk.start[n],
                          .seen = seen > 0 ? seen : 0};
 }
 
 /* Two passes over the keys, so that no row of scores has to be stored. */
-static void attend(struct mat o, float *lse, struct mat q, struct mat k, struct mat v, struct view w,
-                   const struct attention *a) {
+static void attend(struct mat o, float *lse, struct mat q, struct mat k, struct mat v,
+                   struct view w, const struct attention *a) {
     double most = -INFINITY, total = 0;
     for (int j = 0; j < w.seen; j++) {
         double s = (double)a->scale * dot(q, w.row, w.q_col, k, w.first + j, w.k_col, a->head_dim);
@@ -45,8 +50,8 @@ static void attend(struct mat o, float *lse, struct mat q, struct mat k, struct 
     for (int c = 0; c < a->head_dim; c++) set(o, w.row, w.q_col + c, sum[c]);
 }
 
-void ref_attn(struct device *d, struct mat o, float *lse, struct mat q, struct mat k, struct mat v, struct seqs sq,
-              struct seqs sk, const struct attention *a) {
+void ref_attn(struct device *d, struct mat o, float *lse, struct mat q, struct mat k, struct mat v,
+              struct seqs sq, struct seqs sk, const struct attention *a) {
     (void)d;
     for (int n = 0; n < sq.n; n++)
         for (int row = sq.start[n]; row < sq.start[n + 1]; row++)
@@ -55,23 +60,27 @@ void ref_attn(struct device *d, struct mat o, float *lse, struct mat q, struct m
 }
 
 /* dq of one row; the other direction, over the queries that see a key, is in back_key. */
-static void back_query(struct mat dq, struct mat d_o, struct mat o, double lse, struct mat q, struct mat k, struct mat v,
-                       struct view w, const struct attention *a) {
-    double sum[ATTENTION_HEAD_DIM], big_d = dot(d_o, w.row, w.q_col, o, w.row, w.q_col, a->head_dim);
+static void back_query(struct mat dq, struct mat d_o, struct mat o, double lse, struct mat q,
+                       struct mat k, struct mat v, struct view w, const struct attention *a) {
+    double sum[ATTENTION_HEAD_DIM],
+        big_d = dot(d_o, w.row, w.q_col, o, w.row, w.q_col, a->head_dim);
     for (int c = 0; c < a->head_dim; c++) sum[c] = 0;
     for (int j = 0; j < w.seen; j++) {
         int key = w.first + j;
-        double p = exp((double)a->scale * dot(q, w.row, w.q_col, k, key, w.k_col, a->head_dim) - lse);
+        double p =
+            exp((double)a->scale * dot(q, w.row, w.q_col, k, key, w.k_col, a->head_dim) - lse);
         double ds = p * (dot(d_o, w.row, w.q_col, v, key, w.k_col, a->head_dim) - big_d);
-        for (int c = 0; c < a->head_dim; c++) sum[c] += (double)a->scale * ds * get(k, key, w.k_col + c);
+        for (int c = 0; c < a->head_dim; c++)
+            sum[c] += (double)a->scale * ds * get(k, key, w.k_col + c);
     }
     for (int c = 0; c < a->head_dim; c++) set(dq, w.row, w.q_col + c, sum[c]);
 }
 
 /* dk and dv of one key head of one row: all queries of its sequence from that row on, all the
  * query heads that share the key head. */
-static void back_key(struct mat dk, struct mat dv, struct mat d_o, struct mat o, const float *lse, struct mat q,
-                     struct mat k, struct mat v, int key, int end, int kv_head, const struct attention *a) {
+static void back_key(struct mat dk, struct mat dv, struct mat d_o, struct mat o, const float *lse,
+                     struct mat q, struct mat k, struct mat v, int key, int end, int kv_head,
+                     const struct attention *a) {
     double sum_k[ATTENTION_HEAD_DIM], sum_v[ATTENTION_HEAD_DIM];
     int group = a->heads / a->kv_heads, k_col = kv_head * a->head_dim, n = a->head_dim;
     for (int c = 0; c < n; c++) sum_k[c] = sum_v[c] = 0;
@@ -89,9 +98,9 @@ static void back_key(struct mat dk, struct mat dv, struct mat d_o, struct mat o,
     for (int c = 0; c < n; c++) set(dv, key, k_col + c, sum_v[c]);
 }
 
-void ref_attn_back(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o, struct mat o,
-                   const float *lse, struct mat q, struct mat k, struct mat v, struct seqs s,
-                   const struct attention *a) {
+void ref_attn_back(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o,
+                   struct mat o, const float *lse, struct mat q, struct mat k, struct mat v,
+                   struct seqs s, const struct attention *a) {
     (void)d;
     for (int n = 0; n < s.n; n++)
         for (int row = s.start[n]; row < s.start[n + 1]; row++) {

@@ -7,7 +7,8 @@
 
 static int ref_count(void) { return 1; }
 
-static bool ref_open(struct device **out, int index, struct pool *pool, char *why, size_t why_size) {
+static bool ref_open(struct device **out, int index, struct pool *pool, char *why,
+                     size_t why_size) {
     (void)pool;
     *out = NULL;
     if (index != 0) {
@@ -23,10 +24,16 @@ static void ref_close(struct device *d) { free(d); }
 
 static void ref_info(struct device *d, struct device_info *out) {
     (void)d;
-    *out = (struct device_info){.backend = "ref", .name = "reference in plain C", .isa = "c", .library = "none",
-                                .threads = 1, .pack_rows = 1, .pack_cols = 1};
+    *out = (struct device_info){.backend = "ref",
+                                .name = "reference in plain C",
+                                .isa = "c",
+                                .library = "none",
+                                .threads = 1,
+                                .pack_rows = 1,
+                                .pack_cols = 1};
     out->fast[F32] = true;
-    out->pack_copies[BF16] = 1; /* a copy that is rounded to BF16, in the order of w, for both products */
+    out->pack_copies[BF16] =
+        1; /* a copy that is rounded to BF16, in the order of w, for both products */
     pool_memory(&out->memory_total, &out->memory_free);
 }
 
@@ -36,7 +43,8 @@ static double seconds(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* The speed of the loop that the products are made of, over vectors that stay in the first cache. */
+/* The speed of the loop that the products are made of, over vectors that stay in the first cache.
+ */
 static double ref_peak(struct device *d, enum dtype t) {
     (void)d;
     float a[1024];

@@ -9,8 +9,8 @@ static double log_sum_exp(struct mat x, int row) {
     return most + log(total);
 }
 
-void ref_xent(struct device *d, float *loss, struct mat grad, struct mat logits, const int32_t *target,
-              const struct block *block) {
+void ref_xent(struct device *d, float *loss, struct mat grad, struct mat logits,
+              const int32_t *target, const struct block *block) {
     (void)d;
     for (int i = 0; i < logits.rows; i++) {
         bool trained = target[i] >= 0;

@@ -3,8 +3,8 @@
 #include "kernels/ref/ref.h"
 #include <math.h>
 
-void ref_norm(struct device *d, struct mat y, float *rstd, struct mat x, struct mat residual, struct mat weight,
-              float eps) {
+void ref_norm(struct device *d, struct mat y, float *rstd, struct mat x, struct mat residual,
+              struct mat weight, float eps) {
     (void)d;
     for (int i = 0; i < x.rows; i++) {
         double squares = 0;
@@ -18,14 +18,15 @@ void ref_norm(struct device *d, struct mat y, float *rstd, struct mat x, struct 
     }
 }
 
-void ref_norm_back(struct device *d, struct mat dx, struct mat dweight, struct mat dy, struct mat x, struct mat weight,
-                   const float *rstd) {
+void ref_norm_back(struct device *d, struct mat dx, struct mat dweight, struct mat dy, struct mat x,
+                   struct mat weight, const float *rstd) {
     (void)d;
     for (int i = 0; i < x.rows; i++) {
         double r = (double)rstd[i], dot = 0;
         for (int j = 0; j < x.cols; j++) dot += get(weight, 0, j) * get(dy, i, j) * get(x, i, j);
         for (int j = 0; j < x.cols; j++)
-            put(dx, i, j, r * (get(weight, 0, j) * get(dy, i, j) - get(x, i, j) * r * r * dot / x.cols));
+            put(dx, i, j,
+                r * (get(weight, 0, j) * get(dy, i, j) - get(x, i, j) * r * r * dot / x.cols));
     }
     if (!dweight.p) return;
     for (int j = 0; j < x.cols; j++) {

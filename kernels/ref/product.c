@@ -23,7 +23,8 @@ static double blend(struct mat m, int row, int col, double product, float alpha,
     return beta == 0 ? value : value + (double)beta * get(m, row, col); /* 0: y may hold anything */
 }
 
-void ref_linear(struct device *d, struct mat y, struct mat x, const struct weight *w, float alpha, float beta) {
+void ref_linear(struct device *d, struct mat y, struct mat x, const struct weight *w, float alpha,
+                float beta) {
     (void)d;
     struct mat f = factor(w);
     for (int i = 0; i < y.rows; i++)
@@ -34,7 +35,8 @@ void ref_linear(struct device *d, struct mat y, struct mat x, const struct weigh
         }
 }
 
-void ref_linear_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w, float alpha, float beta) {
+void ref_linear_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w,
+                     float alpha, float beta) {
     (void)d;
     struct mat f = factor(w);
     for (int i = 0; i < dx.rows; i++)

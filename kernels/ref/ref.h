@@ -26,7 +26,8 @@ static inline uint16_t bf16_of(float f) {
 
 static inline double get(struct mat m, int row, int col) {
     size_t i = (size_t)row * (size_t)m.ld + (size_t)col;
-    return m.t == BF16 ? (double)bf16_value(((const uint16_t *)m.p)[i]) : (double)((const float *)m.p)[i];
+    return m.t == BF16 ? (double)bf16_value(((const uint16_t *)m.p)[i])
+                       : (double)((const float *)m.p)[i];
 }
 
 static inline void set(struct mat m, int row, int col, double value) {
@@ -35,11 +36,15 @@ static inline void set(struct mat m, int row, int col, double value) {
     else ((float *)m.p)[i] = (float)value;
 }
 
-static inline void put(struct mat m, int row, int col, double value) { set(m, row, col, get(m, row, col) + value); }
+static inline void put(struct mat m, int row, int col, double value) {
+    set(m, row, col, get(m, row, col) + value);
+}
 
 void ref_settle(struct device *, const struct weight *w, unsigned packing);
-void ref_linear(struct device *, struct mat y, struct mat x, const struct weight *w, float alpha, float beta);
-void ref_linear_back(struct device *, struct mat dx, struct mat dy, const struct weight *w, float alpha, float beta);
+void ref_linear(struct device *, struct mat y, struct mat x, const struct weight *w, float alpha,
+                float beta);
+void ref_linear_back(struct device *, struct mat dx, struct mat dy, const struct weight *w,
+                     float alpha, float beta);
 void ref_linear_grad(struct device *, struct mat dw, struct mat dy, struct mat x, float alpha);
 void ref_bias(struct device *, struct mat y, struct mat b);
 void ref_bias_grad(struct device *, struct mat db, struct mat dy);
@@ -52,22 +57,25 @@ void ref_scatter(struct device *, struct mat y, struct mat x, const int32_t *ind
 void ref_add(struct device *, struct mat y, struct mat x, float alpha);
 void ref_dropout(struct device *, struct mat y, struct mat x, float p, struct draw draw);
 void ref_noise(struct device *, struct mat x, struct seqs s, float alpha, struct draw draw);
-void ref_norm(struct device *, struct mat y, float *rstd, struct mat x, struct mat residual, struct mat weight, float eps);
-void ref_norm_back(struct device *, struct mat dx, struct mat dweight, struct mat dy, struct mat x, struct mat weight,
-                   const float *rstd);
-void ref_rope(struct device *, struct mat x, const int32_t *pos, struct mat table, int head_dim, float sign);
-void ref_attn(struct device *, struct mat o, float *lse, struct mat q, struct mat k, struct mat v, struct seqs sq,
-              struct seqs sk, const struct attention *);
-void ref_attn_back(struct device *, struct mat dq, struct mat dk, struct mat dv, struct mat d_o, struct mat o,
-                   const float *lse, struct mat q, struct mat k, struct mat v, struct seqs s, const struct attention *);
+void ref_norm(struct device *, struct mat y, float *rstd, struct mat x, struct mat residual,
+              struct mat weight, float eps);
+void ref_norm_back(struct device *, struct mat dx, struct mat dweight, struct mat dy, struct mat x,
+                   struct mat weight, const float *rstd);
+void ref_rope(struct device *, struct mat x, const int32_t *pos, struct mat table, int head_dim,
+              float sign);
+void ref_attn(struct device *, struct mat o, float *lse, struct mat q, struct mat k, struct mat v,
+              struct seqs sq, struct seqs sk, const struct attention *);
+void ref_attn_back(struct device *, struct mat dq, struct mat dk, struct mat dv, struct mat d_o,
+                   struct mat o, const float *lse, struct mat q, struct mat k, struct mat v,
+                   struct seqs s, const struct attention *);
 void ref_swiglu(struct device *, struct mat y, struct mat gu);
 void ref_swiglu_back(struct device *, struct mat dgu, struct mat dy, struct mat gu);
-void ref_xent(struct device *, float *loss, struct mat grad, struct mat logits, const int32_t *target,
-              const struct block *block);
+void ref_xent(struct device *, float *loss, struct mat grad, struct mat logits,
+              const int32_t *target, const struct block *block);
 void ref_total(struct device *, struct block *block, const float *loss, int n);
 void ref_sumsq(struct device *, struct block *block, const struct slot *slots, int n);
 void ref_clip(struct device *, struct block *block);
 void ref_adamw(struct device *, const struct slot *slots, int n, const struct block *block);
-void ref_sample(struct device *, int32_t *id, struct mat logits, const struct sampling *, const int32_t *recent, int n,
-                struct draw draw);
+void ref_sample(struct device *, int32_t *id, struct mat logits, const struct sampling *,
+                const int32_t *recent, int n, struct draw draw);
 #endif

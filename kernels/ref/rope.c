@@ -3,7 +3,8 @@
  * by the negative angle. */
 #include "kernels/ref/ref.h"
 
-void ref_rope(struct device *d, struct mat x, const int32_t *pos, struct mat table, int head_dim, float sign) {
+void ref_rope(struct device *d, struct mat x, const int32_t *pos, struct mat table, int head_dim,
+              float sign) {
     (void)d;
     int half = head_dim / 2;
     for (int i = 0; i < x.rows; i++)

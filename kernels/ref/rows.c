@@ -7,7 +7,8 @@ void ref_convert(struct device *d, struct mat to, struct mat from) {
     if (to.t == I32) { /* ids and positions have no other type */
         for (int i = 0; i < to.rows; i++)
             memcpy((int32_t *)to.p + (size_t)i * (size_t)to.ld,
-                   (const int32_t *)from.p + (size_t)i * (size_t)from.ld, (size_t)to.cols * sizeof(int32_t));
+                   (const int32_t *)from.p + (size_t)i * (size_t)from.ld,
+                   (size_t)to.cols * sizeof(int32_t));
         return;
     }
     for (int i = 0; i < to.rows; i++)
@@ -29,7 +30,9 @@ void ref_gather(struct device *d, struct mat y, struct mat x, const int32_t *ind
         for (int j = 0; j < y.cols; j++) set(y, i, j, get(x, index[i], j));
 }
 
-void ref_embed(struct device *d, struct mat y, struct mat table, const int32_t *ids) { ref_gather(d, y, table, ids); }
+void ref_embed(struct device *d, struct mat y, struct mat table, const int32_t *ids) {
+    ref_gather(d, y, table, ids);
+}
 
 void ref_embed_grad(struct device *d, struct mat dtable, struct mat dy, const int32_t *ids) {
     (void)d;

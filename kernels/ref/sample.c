@@ -5,7 +5,9 @@
 #include <math.h>
 
 /* "a goes before b": the higher logit, of equals the lower id. */
-static bool before(const float *x, int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; }
+static bool before(const float *x, int32_t a, int32_t b) {
+    return x[a] != x[b] ? x[a] > x[b] : a < b;
+}
 
 static void sift(const float *x, int32_t *heap, int at, int n) {
     for (int child; (child = 2 * at + 1) < n; at = child) {
@@ -56,8 +58,8 @@ static int kept(const float *x, const int32_t *order, int n, const struct sampli
     return k;
 }
 
-void ref_sample(struct device *d, int32_t *id, struct mat logits, const struct sampling *s, const int32_t *recent,
-                int n, struct draw draw) {
+void ref_sample(struct device *d, int32_t *id, struct mat logits, const struct sampling *s,
+                const int32_t *recent, int n, struct draw draw) {
     float *x = logits.p;
     int vocab = logits.cols;
     if (s->repetition_penalty != 1) penalise(x, recent, n, (double)s->repetition_penalty);

@@ -1,7 +1,8 @@
 /* bench_ops.c - how fast the operations of the CPU backend are at the shapes of a training step and
  * of generation, as shares of what this machine does: its measured peak and its read bandwidth.
  *
- *     bench_ops [110m|135m] [f32|bf16] [threads]    prints a table; all shapes and types without arguments
+ *     bench_ops [110m|135m] [f32|bf16] [threads]    prints a table; all shapes and types without
+ * arguments
  *
  * `onednn` is the time of the same products alone in oneDNN (weights packed once, one call each),
  * which is what a step is measured against. */
@@ -78,8 +79,11 @@ static double best_of(void (*run)(void *), void *arg) {
 
 static double print(const char *name, const char *shape, double time, double flop, double bytes) {
     printf("%-14s %-24s %9.3f ms", name, shape, time * 1e3);
-    if (flop > 0) printf("  %7.1f GF/s  %5.1f %% of peak", flop / time * 1e-9, 100 * flop / time / peak);
-    else printf("  %7.1f GB/s  %5.1f %% of read", bytes / time * 1e-9, 100 * bytes / time / bandwidth);
+    if (flop > 0)
+        printf("  %7.1f GF/s  %5.1f %% of peak", flop / time * 1e-9, 100 * flop / time / peak);
+    else
+        printf("  %7.1f GB/s  %5.1f %% of read", bytes / time * 1e-9,
+               100 * bytes / time / bandwidth);
     printf("\n");
     fflush(stdout);
     return time;
@@ -88,15 +92,32 @@ static double print(const char *name, const char *shape, double time, double flo
 /* ---- products ---- */
 
 struct product { struct mat y, x, dw; struct weight w; };
-static void run_linear(void *arg) { struct product *p = arg; k->linear(d, p->y, p->x, &p->w, 1, 0); }
-static void run_back(void *arg) { struct product *p = arg; k->linear_back(d, p->x, p->y, &p->w, 1, 0); }
-static void run_grad(void *arg) { struct product *p = arg; k->linear_grad(d, p->dw, p->y, p->x, 1); }
-static void run_settle(void *arg) { struct product *p = arg; k->settle(d, &p->w, PACK_FORWARD | PACK_BACKWARD); }
+static void run_linear(void *arg) {
+    struct product *p = arg;
+    k->linear(d, p->y, p->x, &p->w, 1, 0);
+}
+static void run_back(void *arg) {
+    struct product *p = arg;
+    k->linear_back(d, p->x, p->y, &p->w, 1, 0);
+}
+static void run_grad(void *arg) {
+    struct product *p = arg;
+    k->linear_grad(d, p->dw, p->y, p->x, 1);
+}
+static void run_settle(void *arg) {
+    struct product *p = arg;
+    k->settle(d, &p->w, PACK_FORWARD | PACK_BACKWARD);
+}
 
 struct sums { double ours, onednn, rest; };
 
 /* One product in oneDNN on all threads, with the weight in the layout it likes best. */
-struct library { dnnl_engine_t engine; dnnl_stream_t stream; dnnl_primitive_t primitive; dnnl_exec_arg_t args[4]; };
+struct library {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_primitive_t primitive;
+    dnnl_exec_arg_t args[4];
+};
 static void run_library(void *arg) {
     struct library *l = arg;
     dnnl_primitive_execute(l->primitive, l->stream, 3, l->args);
@@ -136,7 +157,8 @@ static double library_time(int m, int n, int inner, enum dtype t, bool left_turn
     if (dnnl_matmul_primitive_desc_create(&pd, l.engine, da, db, NULL, dc, NULL)) return 0;
     dnnl_primitive_create(&l.primitive, pd);
     dnnl_memory_create(&mem[0], da, l.engine, DNNL_MEMORY_ALLOCATE);
-    dnnl_memory_create(&mem[1], dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0), l.engine, DNNL_MEMORY_ALLOCATE);
+    dnnl_memory_create(&mem[1], dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0),
+                       l.engine, DNNL_MEMORY_ALLOCATE);
     dnnl_memory_create(&mem[2], dc, l.engine, DNNL_MEMORY_ALLOCATE);
 #endif
     const int names[3] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
@@ -144,7 +166,8 @@ static double library_time(int m, int n, int inner, enum dtype t, bool left_turn
         void *p;
         size_t floats = (size_t)(i == 0 ? m : i == 1 ? n : 0) * (size_t)inner * dtype_bytes(t) / 4;
         dnnl_memory_get_data_handle(mem[i], &p);
-        for (size_t j = 0; j < floats; j++) ((uint32_t *)p)[j] = 0x3C003C00; /* small in both types */
+        for (size_t j = 0; j < floats; j++)
+            ((uint32_t *)p)[j] = 0x3C003C00; /* small in both types */
         l.args[i] = (dnnl_exec_arg_t){.arg = names[i], .memory = mem[i]};
     }
     double time = best_of(run_library, &l);
@@ -156,14 +179,16 @@ static double library_time(int m, int n, int inner, enum dtype t, bool left_turn
     return time;
 }
 
-static void bench_product(struct sums *sum, const char *name, int rows, int in, int out, enum dtype t, int times) {
+static void bench_product(struct sums *sum, const char *name, int rows, int in, int out,
+                          enum dtype t, int times) {
     char shape[64];
     struct product p = {.y = mat(rows, out, t), .x = mat(rows, in, t), .dw = mat(out, in, F32)};
     p.w = (struct weight){.w = mat(out, in, F32), .t = t};
     size_t bytes = kernels_packed_bytes(&info, out, in, t, PACK_FORWARD | PACK_BACKWARD);
     if (bytes) p.w.packed = take(bytes);
     double flop = 2.0 * rows * in * out, ours, theirs;
-    if (bytes) sum->rest += times * print("settle", name, best_of(run_settle, &p), 0, 12.0 * in * out);
+    if (bytes)
+        sum->rest += times * print("settle", name, best_of(run_settle, &p), 0, 12.0 * in * out);
     snprintf(shape, sizeof shape, "%s %dx%dx%d", name, rows, out, in);
     ours = print("linear", shape, best_of(run_linear, &p), flop, 0);
     ours += print("linear_back", shape, best_of(run_back, &p), flop, 0);
@@ -187,10 +212,22 @@ struct rest {
     struct slot slot;
     struct sampling sampling;
 };
-static void run_norm(void *arg) { struct rest *r = arg; k->norm(d, r->y, r->rstd, r->x, r->r, r->w, 1e-5F); }
-static void run_norm_back(void *arg) { struct rest *r = arg; k->norm_back(d, r->y, r->dw, r->r, r->x, r->w, r->rstd); }
-static void run_rope(void *arg) { struct rest *r = arg; k->rope(d, r->q, r->pos, r->rope, r->a.head_dim, 1); }
-static void run_attn(void *arg) { struct rest *r = arg; k->attn(d, r->o, r->lse, r->q, r->kk, r->v, r->s, r->s, &r->a); }
+static void run_norm(void *arg) {
+    struct rest *r = arg;
+    k->norm(d, r->y, r->rstd, r->x, r->r, r->w, 1e-5F);
+}
+static void run_norm_back(void *arg) {
+    struct rest *r = arg;
+    k->norm_back(d, r->y, r->dw, r->r, r->x, r->w, r->rstd);
+}
+static void run_rope(void *arg) {
+    struct rest *r = arg;
+    k->rope(d, r->q, r->pos, r->rope, r->a.head_dim, 1);
+}
+static void run_attn(void *arg) {
+    struct rest *r = arg;
+    k->attn(d, r->o, r->lse, r->q, r->kk, r->v, r->s, r->s, &r->a);
+}
 static void run_attn_back(void *arg) {
     struct rest *r = arg;
     k->attn_back(d, r->dq, r->dk, r->dv, r->o, r->o, r->lse, r->q, r->kk, r->v, r->s, &r->a);
@@ -200,8 +237,14 @@ static void run_attn_one(void *arg) {
     k->attn(d, r->o, NULL, r->q, r->kk, r->v, r->one, r->cache, &r->a);
 }
 static void run_swiglu(void *arg) { struct rest *r = arg; k->swiglu(d, r->h, r->gu); }
-static void run_swiglu_back(void *arg) { struct rest *r = arg; k->swiglu_back(d, r->gu, r->h, r->gu); }
-static void run_xent(void *arg) { struct rest *r = arg; k->xent(d, r->loss, r->logits, r->logits, r->target, r->block); }
+static void run_swiglu_back(void *arg) {
+    struct rest *r = arg;
+    k->swiglu_back(d, r->gu, r->h, r->gu);
+}
+static void run_xent(void *arg) {
+    struct rest *r = arg;
+    k->xent(d, r->loss, r->logits, r->logits, r->target, r->block);
+}
 static void run_sumsq(void *arg) { struct rest *r = arg; k->sumsq(d, r->block, &r->slot, 1); }
 static void run_adamw(void *arg) { struct rest *r = arg; k->adamw(d, &r->slot, 1, r->block); }
 static void run_embed(void *arg) { struct rest *r = arg; k->embed(d, r->x, r->dw, r->target); }
@@ -213,24 +256,51 @@ static void run_sample(void *arg) {
 static void bench_rest(struct sums *sum, const struct model *m, enum dtype t) {
     static int32_t starts[16], one[2] = {0, 1}, cache[2] = {0, 0};
     int rows = m->length * m->batch, hd = m->dim / m->heads, kv = hd * m->kv_heads, loss_rows = 512;
-    double size = (double)dtype_bytes(t), rd = (double)rows * m->dim * size, rf = (double)rows * m->ffn * size;
+    double size = (double)dtype_bytes(t), rd = (double)rows * m->dim * size,
+           rf = (double)rows * m->ffn * size;
     for (int i = 0; i <= m->batch; i++) starts[i] = i * m->length;
     cache[1] = m->length;
-    struct rest r = {.x = mat(rows, m->dim, t), .y = mat(rows, m->dim, t), .r = mat(rows, m->dim, t), .w = mat(1, m->dim, F32),
-                     .dw = mat(1, m->dim, F32), .q = mat(rows, m->dim, t), .kk = mat(rows, kv, t), .v = mat(rows, kv, t),
-                     .o = mat(rows, m->dim, t), .dq = mat(rows, m->dim, t), .dk = mat(rows, kv, t), .dv = mat(rows, kv, t),
-                     .gu = mat(rows, 2 * m->ffn, t), .h = mat(rows, m->ffn, t), .logits = mat(loss_rows, m->vocab, F32),
+    struct rest r = {.x = mat(rows, m->dim, t),
+                     .y = mat(rows, m->dim, t),
+                     .r = mat(rows, m->dim, t),
+                     .w = mat(1, m->dim, F32),
+                     .dw = mat(1, m->dim, F32),
+                     .q = mat(rows, m->dim, t),
+                     .kk = mat(rows, kv, t),
+                     .v = mat(rows, kv, t),
+                     .o = mat(rows, m->dim, t),
+                     .dq = mat(rows, m->dim, t),
+                     .dk = mat(rows, kv, t),
+                     .dv = mat(rows, kv, t),
+                     .gu = mat(rows, 2 * m->ffn, t),
+                     .h = mat(rows, m->ffn, t),
+                     .logits = mat(loss_rows, m->vocab, F32),
                      .rope = mat(m->length, hd, F32)};
-    r.rstd = take((size_t)rows * 4), r.lse = take((size_t)rows * (size_t)m->heads * 4), r.loss = take((size_t)rows * 4);
-    r.pos = take((size_t)rows * 4), r.target = take((size_t)rows * 4), r.id = take(4), r.block = take(sizeof *r.block);
+    r.rstd = take((size_t)rows * 4), r.lse = take((size_t)rows * (size_t)m->heads * 4),
+    r.loss = take((size_t)rows * 4);
+    r.pos = take((size_t)rows * 4), r.target = take((size_t)rows * 4), r.id = take(4),
+    r.block = take(sizeof *r.block);
     for (int i = 0; i < rows; i++) r.pos[i] = i % m->length;
-    *r.block = (struct block){.lr = 1e-4F, .beta1 = 0.9F, .beta2 = 0.95F, .eps = 1e-8F, .correction1 = 1, .correction2 = 1, .clip = 1, .inv_trained = 1};
-    r.s = (struct seqs){starts, m->batch, m->length}, r.one = (struct seqs){one, 1, 1}, r.cache = (struct seqs){cache, 1, m->length};
-    r.a = (struct attention){.heads = m->heads, .kv_heads = m->kv_heads, .head_dim = hd, .scale = 0.125F};
+    *r.block = (struct block){.lr = 1e-4F,
+                              .beta1 = 0.9F,
+                              .beta2 = 0.95F,
+                              .eps = 1e-8F,
+                              .correction1 = 1,
+                              .correction2 = 1,
+                              .clip = 1,
+                              .inv_trained = 1};
+    r.s = (struct seqs){starts, m->batch, m->length}, r.one = (struct seqs){one, 1, 1},
+    r.cache = (struct seqs){cache, 1, m->length};
+    r.a = (struct attention){
+        .heads = m->heads, .kv_heads = m->kv_heads, .head_dim = hd, .scale = 0.125F};
     r.slot = (struct slot){.n = 16 << 20, .weight_decay = 0.1F, .lr_scale = 1};
-    r.slot.w = take(64 << 20), r.slot.g = take(64 << 20), r.slot.m = take(64 << 20), r.slot.v = take(64 << 20);
-    r.sampling = (struct sampling){.temperature = 0.8F, .top_p = 0.9F, .repetition_penalty = 1, .top_k = 50};
-    double n = m->layers, params = n * (2.0 * m->dim * m->dim + 2.0 * m->dim * kv + 3.0 * m->dim * m->ffn) + (double)m->vocab * m->dim;
+    r.slot.w = take(64 << 20), r.slot.g = take(64 << 20), r.slot.m = take(64 << 20),
+    r.slot.v = take(64 << 20);
+    r.sampling =
+        (struct sampling){.temperature = 0.8F, .top_p = 0.9F, .repetition_penalty = 1, .top_k = 50};
+    double n = m->layers,
+           params = n * (2.0 * m->dim * m->dim + 2.0 * m->dim * kv + 3.0 * m->dim * m->ffn) +
+                    (double)m->vocab * m->dim;
     double causal = 2.0 * rows * m->length * m->dim; /* half of 4 T^2 d */
     char shape[64];
     snprintf(shape, sizeof shape, "%d x %d", rows, m->dim);
@@ -238,31 +308,41 @@ static void bench_rest(struct sums *sum, const struct model *m, enum dtype t) {
     attention += print("attn_back", shape, best_of(run_attn_back, &r), causal * 2.5, 0) * n;
     double other = print("norm", shape, best_of(run_norm, &r), 0, 4 * rd) * (2 * n + 1);
     other += print("norm_back", shape, best_of(run_norm_back, &r), 0, 4 * rd) * (2 * n + 1);
-    other += print("rope", shape, best_of(run_rope, &r), 0, 2 * rd) * n * 2 * (1 + (double)m->kv_heads / m->heads);
+    other += print("rope", shape, best_of(run_rope, &r), 0, 2 * rd) * n * 2 *
+             (1 + (double)m->kv_heads / m->heads);
     snprintf(shape, sizeof shape, "%d x %d", rows, m->ffn);
     other += print("swiglu", shape, best_of(run_swiglu, &r), 0, 3 * rf) * n;
     other += print("swiglu_back", shape, best_of(run_swiglu_back, &r), 0, 5 * rf) * n;
     snprintf(shape, sizeof shape, "%d x %d", loss_rows, m->vocab);
-    other += print("xent", shape, best_of(run_xent, &r), 0, 8.0 * loss_rows * m->vocab) * rows / loss_rows;
-    other += print("sumsq", "16 M", best_of(run_sumsq, &r), 0, 4.0 * r.slot.n) * params / (double)r.slot.n;
-    other += print("adamw", "16 M", best_of(run_adamw, &r), 0, 28.0 * r.slot.n) * params / (double)r.slot.n;
+    other += print("xent", shape, best_of(run_xent, &r), 0, 8.0 * loss_rows * m->vocab) * rows /
+             loss_rows;
+    other += print("sumsq", "16 M", best_of(run_sumsq, &r), 0, 4.0 * r.slot.n) * params /
+             (double)r.slot.n;
+    other += print("adamw", "16 M", best_of(run_adamw, &r), 0, 28.0 * r.slot.n) * params /
+             (double)r.slot.n;
     print("embed", shape, best_of(run_embed, &r), 0, 2 * rd);
     print("attn (1 query)", "", best_of(run_attn_one, &r), 0, 2.0 * m->length * kv * size);
     print("sample", "", best_of(run_sample, &r), 0, 4.0 * m->vocab);
-    printf("of a step: attention %.0f ms, the rest without products %.0f ms\n", attention * 1e3, other * 1e3);
+    printf("of a step: attention %.0f ms, the rest without products %.0f ms\n", attention * 1e3,
+           other * 1e3);
     sum->rest += attention + other;
 }
 
 /* One token through all weights, which are more than any cache holds. */
 static void bench_decode(const struct model *m, enum dtype t) {
     struct product p[64];
-    int n = 0, dims[4][2] = {{m->dim, m->dim}, {m->dim, m->dim * m->kv_heads / m->heads}, {m->ffn, m->dim}, {m->dim, m->ffn}};
+    int n = 0, dims[4][2] = {{m->dim, m->dim},
+                             {m->dim, m->dim * m->kv_heads / m->heads},
+                             {m->ffn, m->dim},
+                             {m->dim, m->ffn}};
     int each = m->layers < 12 ? m->layers : 12;
     double bytes = 0, time = 0;
     for (int l = 0; l < each; l++)
         for (int i = 0; i < 4; i++, n++) {
             int out = dims[i][0], in = dims[i][1];
-            p[n] = (struct product){.y = mat(1, out, t), .x = mat(1, in, t), .w = {.w = mat(out, in, t == F32 ? F32 : BF16), .t = t}};
+            p[n] = (struct product){.y = mat(1, out, t),
+                                    .x = mat(1, in, t),
+                                    .w = {.w = mat(out, in, t == F32 ? F32 : BF16), .t = t}};
             size_t packed = kernels_packed_bytes(&info, out, in, t, PACK_FORWARD);
             if (packed) p[n].w.packed = take(packed);
             k->settle(d, &p[n].w, PACK_FORWARD);
@@ -287,7 +367,8 @@ static void read_part(void *arg, int part, int thread) {
     typedef float lanes __attribute__((vector_size(32)));
     const lanes *p = (const lanes *)(const void *)(r->p + (size_t)part * r->n / 64);
     lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-    for (size_t i = 0; i + 4 <= r->n / 64 / 8; i += 4) s0 += p[i], s1 += p[i + 1], s2 += p[i + 2], s3 += p[i + 3];
+    for (size_t i = 0; i + 4 <= r->n / 64 / 8; i += 4)
+        s0 += p[i], s1 += p[i + 1], s2 += p[i + 2], s3 += p[i + 3];
     s0 += s1 + s2 + s3;
     r->sum[part] = s0[0] + s0[1];
 }
@@ -297,7 +378,8 @@ static void bench(const struct model *m, enum dtype t) {
     struct sums sum = {0};
     int rows = m->length * m->batch, kv = m->dim * m->kv_heads / m->heads;
     peak = k->peak(d, t);
-    printf("\n%s, %s: peak %.0f GF/s, read %.1f GB/s\n", m->name, t == BF16 ? "bf16" : "f32", peak * 1e-9, bandwidth * 1e-9);
+    printf("\n%s, %s: peak %.0f GF/s, read %.1f GB/s\n", m->name, t == BF16 ? "bf16" : "f32",
+           peak * 1e-9, bandwidth * 1e-9);
     bench_product(&sum, "qkv", rows, m->dim, m->dim + 2 * kv, t, m->layers);
     bench_product(&sum, "o", rows, m->dim, m->dim, t, m->layers);
     bench_product(&sum, "gate|up", rows, m->dim, 2 * m->ffn, t, m->layers);
@@ -309,7 +391,8 @@ static void bench(const struct model *m, enum dtype t) {
     give_back();
     bench_decode(m, t);
     give_back();
-    printf("products of a step: hone %.2f s, oneDNN %.2f s; all else %.2f s; a step reaches %.0f %% of oneDNN's products alone\n",
+    printf("products of a step: hone %.2f s, oneDNN %.2f s; all else %.2f s; a step reaches %.0f "
+           "%% of oneDNN's products alone\n",
            sum.ours, sum.onednn, sum.rest, 100 * sum.onednn / (sum.ours + sum.rest));
 }
 
@@ -318,9 +401,11 @@ int main(int argc, char **argv) {
     const char *build = getenv("B");
     k = kernels_load("cpu", build ? build : "build", why, sizeof why);
     pool = pool_make(argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0);
-    if (!k || !k->open(&d, 0, pool, why, sizeof why)) return fprintf(stderr, "bench_ops: %s\n", why), 1;
+    if (!k || !k->open(&d, 0, pool, why, sizeof why))
+        return fprintf(stderr, "bench_ops: %s\n", why), 1;
     k->info(d, &info);
-    struct shape shape = {.rows = 4096, .longest = 1024, .dim = 768, .heads = 12, .ffn = 2048, .vocab = 50000};
+    struct shape shape = {
+        .rows = 4096, .longest = 1024, .dim = 768, .heads = 12, .ffn = 2048, .vocab = 50000};
     size_t bytes = kernels_workspace_bytes(&info, &shape);
     k->workspace(d, k->alloc(d, bytes), bytes);
     struct reading r = {.n = 64 << 20};
@@ -331,7 +416,8 @@ int main(int argc, char **argv) {
     printf("%s, %s, %d threads\n", info.name, info.isa, info.threads);
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         for (int t = F32; t <= BF16; t++)
-            if ((argc < 2 || strcmp(argv[1], models[i].name) == 0) && (argc < 3 || (strcmp(argv[2], "bf16") == 0) == (t == BF16)))
+            if ((argc < 2 || strcmp(argv[1], models[i].name) == 0) &&
+                (argc < 3 || (strcmp(argv[2], "bf16") == 0) == (t == BF16)))
                 bench(&models[i], (enum dtype)t);
     return 0;
 }

@@ -25,7 +25,8 @@ struct side {
     float out[SIDE_OUTPUTS]; /* all outputs of a case, one after the other */
 };
 
-static inline bool side_open(struct side *s, const char *name, int threads, char *why, size_t why_size) {
+static inline bool side_open(struct side *s, const char *name, int threads, char *why,
+                             size_t why_size) {
     const char *build = getenv("HONE_BUILD");
     memset(s, 0, offsetof(struct side, out));
     s->k = kernels_load(name, build ? build : "build", why, why_size);
@@ -33,8 +34,16 @@ static inline bool side_open(struct side *s, const char *name, int threads, char
     s->pool = pool_make(threads);
     if (!s->pool || !s->k->open(&s->d, 0, s->pool, why, why_size)) return false;
     s->k->info(s->d, &s->info);
-    struct shape shape = {.rows = 4096, .longest = 4096, .dim = 2048, .heads = 16, .kv_heads = 16, .head_dim = 256,
-                          .ffn = 2048, .vocab = 100000, .loss_rows = 512, .t = F32};
+    struct shape shape = {.rows = 4096,
+                          .longest = 4096,
+                          .dim = 2048,
+                          .heads = 16,
+                          .kv_heads = 16,
+                          .head_dim = 256,
+                          .ffn = 2048,
+                          .vocab = 100000,
+                          .loss_rows = 512,
+                          .t = F32};
     s->workspace_bytes = kernels_workspace_bytes(&s->info, &shape);
     s->workspace = s->k->alloc(s->d, s->workspace_bytes);
     s->k->workspace(s->d, s->workspace, s->workspace_bytes);
@@ -94,15 +103,17 @@ static inline void side_set(struct mat *m, int row, int col, float f) {
 }
 
 /* Numbers in (-scale, scale) of this id; ld = cols + gap. Both backends use the host's memory. */
-static inline struct mat side_mat(struct side *s, unsigned id, int rows, int cols, enum dtype t, int gap,
-                                  float scale) {
+static inline struct mat side_mat(struct side *s, unsigned id, int rows, int cols, enum dtype t,
+                                  int gap, float scale) {
     size_t bytes = (size_t)rows * (size_t)(cols + gap) * dtype_bytes(t);
     struct mat m = mat_make(side_take(s, bytes + 64), rows, cols, t);
     m.ld = cols + gap;
     memset(m.p, SIDE_MARK, bytes + 64);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < cols; j++)
-            side_set(&m, i, j, scale * side_number(id + (id < 100 ? s->salt : 0), (uint64_t)i * 100003 + (uint64_t)j));
+            side_set(&m, i, j,
+                     scale * side_number(id + (id < 100 ? s->salt : 0),
+                                         (uint64_t)i * 100003 + (uint64_t)j));
     return m;
 }
 
@@ -124,10 +135,12 @@ static inline void side_read(struct side *s, struct mat m) {
     size_t size = dtype_bytes(m.t);
     for (int i = 0; i < m.rows; i++) {
         for (int j = 0; j < m.cols; j++) side_push(s, side_float(&m, i, j));
-        const unsigned char *gap = (const unsigned char *)m.p + ((size_t)i * (size_t)m.ld + (size_t)m.cols) * size;
+        const unsigned char *gap =
+            (const unsigned char *)m.p + ((size_t)i * (size_t)m.ld + (size_t)m.cols) * size;
         size_t room = i + 1 < m.rows ? (size_t)(m.ld - m.cols) * size : 64;
         for (size_t b = 0; b < room; b++)
-            if (gap[b] != SIDE_MARK) fail_msg("a write outside: row %d, %zu bytes behind its end", i, b);
+            if (gap[b] != SIDE_MARK)
+                fail_msg("a write outside: row %d, %zu bytes behind its end", i, b);
     }
 }
 

@@ -45,7 +45,8 @@ static void check(struct net *n, double step, double tolerance) {
                 double want = (above - below) / ((double)up - (double)down);
                 double have = (double)side_float(&n->grad[which], i, j);
                 if (!(fabs(want - have) <= tolerance * (1 + fabs(want))))
-                    fail_msg("input %d (%d, %d): the gradient is %.7g, differences say %.7g", which, i, j, have, want);
+                    fail_msg("input %d (%d, %d): the gradient is %.7g, differences say %.7g", which,
+                             i, j, have, want);
             }
 }
 
@@ -80,7 +81,9 @@ static void products_and_biases_has_its_gradient(void **state) {
 }
 
 static void embed_forward(struct net *n) { ref.k->embed(ref.d, n->out, n->in[0], n->ids); }
-static void embed_backward(struct net *n) { ref.k->embed_grad(ref.d, n->grad[0], n->d_out, n->ids); }
+static void embed_backward(struct net *n) {
+    ref.k->embed_grad(ref.d, n->grad[0], n->d_out, n->ids);
+}
 static void an_embedding_has_its_gradient(void **state) {
     (void)state;
     struct net n = net_of(1, (const int[][2]){{4, 3}}, 6, 3);
@@ -101,7 +104,9 @@ static void gather_has_its_gradient(void **state) {
 
 static const struct draw draw = {.seed = 3, .step = 2, .micro = 1, .layer = 4, .site = 1};
 static void dropout_forward(struct net *n) { ref.k->dropout(ref.d, n->out, n->in[0], 0.4F, draw); }
-static void dropout_backward(struct net *n) { ref.k->dropout(ref.d, n->grad[0], n->d_out, 0.4F, draw); }
+static void dropout_backward(struct net *n) {
+    ref.k->dropout(ref.d, n->grad[0], n->d_out, 0.4F, draw);
+}
 static void dropout_has_its_gradient(void **state) {
     (void)state;
     struct net n = net_of(1, (const int[][2]){{6, 9}}, 6, 9);
@@ -113,7 +118,8 @@ static void dropout_has_its_gradient(void **state) {
     assert_in_range(zeros, 10, 33); /* 21.6 of 54 are expected */
 }
 
-/* x + residual is normed; both get the gradient of the norm, and the sum passes on to the output. */
+/* x + residual is normed; both get the gradient of the norm, and the sum passes on to the output.
+ */
 static void norm_forward(struct net *n) {
     ref.k->convert(ref.d, n->spare[0], n->in[0]);
     ref.k->norm(ref.d, n->out, n->aux, n->spare[0], n->in[1], n->in[2], 0.01F);
@@ -152,15 +158,16 @@ static void a_rotation_has_its_gradient(void **state) {
     n.forward = rope_forward, n.backward = rope_backward;
     check(&n, 1e-2, 1e-4);
     rope_forward(&n);
-    for (int j = 0; j < 12; j++) assert_true(side_float(&n.out, 3, j) == side_float(&n.in[0], 3, j)); /* position 0 */
+    for (int j = 0; j < 12; j++)
+        assert_true(side_float(&n.out, 3, j) == side_float(&n.in[0], 3, j)); /* position 0 */
 }
 
 static void attn_forward(struct net *n) {
     ref.k->attn(ref.d, n->out, n->aux, n->in[0], n->in[1], n->in[2], n->s, n->s, &n->a);
 }
 static void attn_backward(struct net *n) {
-    ref.k->attn_back(ref.d, n->grad[0], n->grad[1], n->grad[2], n->d_out, n->out, n->aux, n->in[0], n->in[1], n->in[2],
-                     n->s, &n->a);
+    ref.k->attn_back(ref.d, n->grad[0], n->grad[1], n->grad[2], n->d_out, n->out, n->aux, n->in[0],
+                     n->in[1], n->in[2], n->s, &n->a);
 }
 static void packed_attention_has_its_gradient(void **state) {
     (void)state;
@@ -174,7 +181,9 @@ static void packed_attention_has_its_gradient(void **state) {
 }
 
 static void swiglu_forward(struct net *n) { ref.k->swiglu(ref.d, n->out, n->in[0]); }
-static void swiglu_backward(struct net *n) { ref.k->swiglu_back(ref.d, n->grad[0], n->d_out, n->in[0]); }
+static void swiglu_backward(struct net *n) {
+    ref.k->swiglu_back(ref.d, n->grad[0], n->d_out, n->in[0]);
+}
 static void swiglu_has_its_gradient(void **state) {
     (void)state;
     struct net n = net_of(1, (const int[][2]){{5, 12}}, 5, 6);
@@ -212,12 +221,18 @@ static void adamw_is_torchs(void **state) {
     side_reset(&ref);
     struct block *b = side_take(&ref, sizeof *b);
     float *x = side_take(&ref, 64);
-    struct slot slot = {.w = x, .g = x + 1, .m = x + 2, .v = x + 3, .n = 1, .weight_decay = 0.01F, .lr_scale = 1};
+    struct slot slot = {
+        .w = x, .g = x + 1, .m = x + 2, .v = x + 3, .n = 1, .weight_decay = 0.01F, .lr_scale = 1};
     x[0] = 1;
     double w = 1, m = 0, v = 0, g[2] = {0.5, -0.25};
     for (int t = 1; t <= 2; t++) {
-        *b = (struct block){.lr = 0.1F, .beta1 = 0.9F, .beta2 = 0.999F, .eps = 1e-8F, .clip = 1,
-                            .correction1 = (float)(1 - pow(0.9, t)), .correction2 = (float)(1 - pow(0.999, t))};
+        *b = (struct block){.lr = 0.1F,
+                            .beta1 = 0.9F,
+                            .beta2 = 0.999F,
+                            .eps = 1e-8F,
+                            .clip = 1,
+                            .correction1 = (float)(1 - pow(0.9, t)),
+                            .correction2 = (float)(1 - pow(0.999, t))};
         x[1] = (float)g[t - 1];
         ref.k->adamw(ref.d, &slot, 1, b);
         w *= 1 - 0.1 * 0.01;
@@ -282,7 +297,8 @@ static void sizes_follow_the_rule(void **state) {
     (void)state;
     struct device_info i = {.pack_rows = 48, .pack_cols = 48, .pack_copies = {[BF16] = 2}};
     assert_int_equal(kernels_packed_bytes(&i, 49, 48, BF16, PACK_FORWARD), 96 * 48 * 2);
-    assert_int_equal(kernels_packed_bytes(&i, 49, 48, BF16, PACK_FORWARD | PACK_BACKWARD), 2 * 96 * 48 * 2);
+    assert_int_equal(kernels_packed_bytes(&i, 49, 48, BF16, PACK_FORWARD | PACK_BACKWARD),
+                     2 * 96 * 48 * 2);
     assert_int_equal(kernels_packed_bytes(&i, 49, 48, BF16, 0), 0);
     assert_int_equal(kernels_packed_bytes(&i, 49, 48, F32, PACK_FORWARD), 0);
     float x[12];

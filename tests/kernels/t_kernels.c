@@ -12,9 +12,16 @@ static const int threads[SIDES] = {1, 2, 3, 4, 2, 1};
 /* A case: sizes mean what the operation says; t and u are types, f a number. */
 struct shape_row { int a, b, c; enum dtype t, u; float f, g; };
 typedef void operation(struct side *s, const struct shape_row *r);
-struct row { const char *name; operation *run; const struct shape_row *shapes; int n; double tolerance; };
+struct row {
+    const char *name;
+    operation *run;
+    const struct shape_row *shapes;
+    int n;
+    double tolerance;
+};
 
-static struct weight weight_of(struct side *s, int out, int in, enum dtype stored, enum dtype t, unsigned packing) {
+static struct weight weight_of(struct side *s, int out, int in, enum dtype stored, enum dtype t,
+                               unsigned packing) {
     struct weight w = {.w = side_mat(s, 7, out, in, stored, 3, 1), .t = t};
     size_t bytes = kernels_packed_bytes(&s->info, out, in, t, packing);
     if (bytes) w.packed = side_take(s, bytes);
@@ -22,10 +29,12 @@ static struct weight weight_of(struct side *s, int out, int in, enum dtype store
     return w;
 }
 
-/* ---- products: a rows, b in, c out; t the compute type, u the stored one; y = f x w' + g y ---- */
+/* ---- products: a rows, b in, c out; t the compute type, u the stored one; y = f x w' + g y ----
+ */
 
 static void linear(struct side *s, const struct shape_row *r) {
-    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 5, 1), y = side_mat(s, 2, r->a, r->c, F32, 2, 1);
+    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 5, 1),
+               y = side_mat(s, 2, r->a, r->c, F32, 2, 1);
     struct weight w = weight_of(s, r->c, r->b, r->u, r->t, PACK_FORWARD);
     s->k->linear(s->d, y, x, &w, r->f, r->g);
     side_read(s, y);
@@ -35,14 +44,16 @@ static void linear(struct side *s, const struct shape_row *r) {
 }
 
 static void linear_back(struct side *s, const struct shape_row *r) {
-    struct mat dy = side_mat(s, 1, r->a, r->c, r->t, 5, 1), dx = side_mat(s, 2, r->a, r->b, r->t, 2, 1);
+    struct mat dy = side_mat(s, 1, r->a, r->c, r->t, 5, 1),
+               dx = side_mat(s, 2, r->a, r->b, r->t, 2, 1);
     struct weight w = weight_of(s, r->c, r->b, r->u, r->t, PACK_FORWARD | PACK_BACKWARD);
     s->k->linear_back(s->d, dx, dy, &w, r->f, r->g);
     side_read(s, dx);
 }
 
 static void linear_grad(struct side *s, const struct shape_row *r) {
-    struct mat dy = side_mat(s, 1, r->a, r->c, r->t, 5, 1), x = side_mat(s, 2, r->a, r->b, r->u, 1, 1);
+    struct mat dy = side_mat(s, 1, r->a, r->c, r->t, 5, 1),
+               x = side_mat(s, 2, r->a, r->b, r->u, 1, 1);
     struct mat dw = side_mat(s, 3, r->c, r->b, F32, 4, 1);
     s->k->linear_grad(s->d, dw, dy, x, r->f);
     side_read(s, dw);
@@ -58,16 +69,23 @@ static void bias(struct side *s, const struct shape_row *r) {
 }
 
 static const struct shape_row products[] = {
-    {0, 8, 8, F32, F32, 1, 0}, {1, 7, 5, F32, F32, 1, 0}, {1, 129, 67, F32, BF16, 1, 0}, {2, 64, 48, F32, F32, 2, 0.5F},
-    {3, 65, 200, F32, BF16, 1, 0}, {4, 300, 49, F32, F32, 1, 1}, {5, 33, 49, F32, F32, 1, 0}, {33, 65, 97, F32, F32, 1, 1},
+    {0, 8, 8, F32, F32, 1, 0}, {1, 7, 5, F32, F32, 1, 0}, {1, 129, 67, F32, BF16, 1, 0},
+    {2, 64, 48, F32, F32, 2, 0.5F},
+    {3, 65, 200, F32, BF16, 1, 0}, {4, 300, 49, F32, F32, 1, 1}, {5, 33, 49, F32, F32, 1, 0},
+    {33, 65, 97, F32, F32, 1, 1},
     {17, 1, 1, F32, F32, 1, 0}, {40, 600, 260, F32, BF16, 1, 0}, {260, 70, 500, F32, F32, 0.25F, 0},
-    {0, 8, 8, BF16, F32, 1, 0}, {1, 7, 5, BF16, F32, 1, 0}, {1, 129, 67, BF16, BF16, 1, 0}, {2, 64, 48, BF16, F32, 2, 0.5F},
-    {3, 65, 200, BF16, F32, 1, 0}, {4, 300, 49, BF16, F32, 1, 1}, {5, 33, 49, BF16, BF16, 1, 0}, {33, 65, 97, BF16, F32, 1, 1},
-    {17, 1, 1, BF16, F32, 1, 0}, {40, 1100, 260, BF16, F32, 1, 0}, {260, 70, 500, BF16, BF16, 0.25F, 0},
+    {0, 8, 8, BF16, F32, 1, 0}, {1, 7, 5, BF16, F32, 1, 0}, {1, 129, 67, BF16, BF16, 1, 0},
+    {2, 64, 48, BF16, F32, 2, 0.5F},
+    {3, 65, 200, BF16, F32, 1, 0}, {4, 300, 49, BF16, F32, 1, 1}, {5, 33, 49, BF16, BF16, 1, 0},
+    {33, 65, 97, BF16, F32, 1, 1},
+    {17, 1, 1, BF16, F32, 1, 0}, {40, 1100, 260, BF16, F32, 1, 0},
+    {260, 70, 500, BF16, BF16, 0.25F, 0},
 };
 static const struct shape_row grads[] = {
-    {0, 8, 8, F32, F32, 1, 0}, {1, 7, 5, F32, F32, 1, 0}, {37, 65, 97, F32, F32, 2, 0}, {300, 260, 33, F32, F32, 1, 0},
-    {1, 7, 5, BF16, BF16, 1, 0}, {37, 65, 97, BF16, BF16, 2, 0}, {601, 260, 33, BF16, BF16, 1, 0}, {37, 65, 97, F32, BF16, 1, 0},
+    {0, 8, 8, F32, F32, 1, 0}, {1, 7, 5, F32, F32, 1, 0}, {37, 65, 97, F32, F32, 2, 0},
+    {300, 260, 33, F32, F32, 1, 0},
+    {1, 7, 5, BF16, BF16, 1, 0}, {37, 65, 97, BF16, BF16, 2, 0},
+    {601, 260, 33, BF16, BF16, 1, 0}, {37, 65, 97, F32, BF16, 1, 0},
     {70, 16, 300, BF16, F32, 1, 0},
 };
 
@@ -83,7 +101,8 @@ static int32_t *ids_of(struct side *s, int n, int below) {
 }
 
 static void embed(struct side *s, const struct shape_row *r) {
-    struct mat table = side_mat(s, 1, 12, r->b, r->u, 3, 1), y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
+    struct mat table = side_mat(s, 1, 12, r->b, r->u, 3, 1),
+               y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
     struct mat dtable = side_mat(s, 3, 12, r->b, F32, 3, 1);
     int32_t *ids = ids_of(s, r->a, 12);
     s->k->embed(s->d, y, table, ids);
@@ -104,7 +123,8 @@ static void gather_scatter(struct side *s, const struct shape_row *r) {
 }
 
 static void add_convert_fill(struct side *s, const struct shape_row *r) {
-    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 3, 1), y = side_mat(s, 2, r->a, r->b, r->u, 1, 1);
+    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 3, 1),
+               y = side_mat(s, 2, r->a, r->b, r->u, 1, 1);
     s->k->add(s->d, y, x, -0.75F);
     side_read(s, y);
     s->k->convert(s->d, x, y);
@@ -115,14 +135,16 @@ static void add_convert_fill(struct side *s, const struct shape_row *r) {
 
 static void dropout(struct side *s, const struct shape_row *r) {
     struct draw draw = {.seed = 1234567890123, .step = 3, .micro = 1, .layer = 2, .site = 5};
-    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 3, 1), y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
+    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 3, 1),
+               y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
     s->k->dropout(s->d, y, x, 0.3F, draw);
     side_read(s, y);
     s->k->dropout(s->d, x, x, 0.3F, draw);
     side_read(s, x);
 }
 
-static const int32_t starts[][8] = {{0, 5, 6, 40, 41}, {0, 300}, {0}, {0, 1, 2, 3}, {0, 130, 131, 260}, {0, 7, 7, 20}};
+static const int32_t starts[][8] = {{0, 5, 6, 40, 41}, {0, 300},           {0},
+                                    {0, 1, 2, 3},      {0, 130, 131, 260}, {0, 7, 7, 20}};
 static struct seqs seqs_of(int which) {
     static const int n[] = {4, 1, 0, 3, 3, 3}, longest[] = {34, 300, 0, 1, 130, 13};
     return (struct seqs){.start = starts[which], .n = n[which], .longest = longest[which]};
@@ -137,16 +159,20 @@ static void noise(struct side *s, const struct shape_row *r) {
 }
 
 static const struct shape_row rows[] = {
-    {0, 5, 0, F32, F32, 0, 0}, {1, 1, 0, F32, F32, 0, 0}, {3, 17, 0, F32, BF16, 0, 0}, {40, 64, 0, BF16, F32, 0, 0},
+    {0, 5, 0, F32, F32, 0, 0}, {1, 1, 0, F32, F32, 0, 0}, {3, 17, 0, F32, BF16, 0, 0},
+    {40, 64, 0, BF16, F32, 0, 0},
     {200, 301, 0, BF16, BF16, 0, 0}, {300, 130, 0, F32, F32, 0, 0},
 };
-static const struct shape_row packed[] = {{0, 8, 0, F32, F32, 0, 0}, {1, 33, 0, BF16, F32, 0, 0}, {2, 8, 0, F32, F32, 0, 0}, {5, 70, 0, F32, F32, 0, 0}};
+static const struct shape_row packed[] = {{0, 8, 0, F32, F32, 0, 0},
+    {1, 33, 0, BF16, F32, 0, 0}, {2, 8, 0, F32, F32, 0, 0}, {5, 70, 0, F32, F32, 0, 0}};
 
 /* ---- block of a transformer ---- */
 
 static void norm(struct side *s, const struct shape_row *r) {
-    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 3, 2), y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
-    struct mat residual = side_mat(s, 3, r->a, r->b, r->t, 2, 1), w = side_mat(s, 4, 1, r->b, r->u, 0, 1), none = {0};
+    struct mat x = side_mat(s, 1, r->a, r->b, r->t, 3, 2),
+               y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
+    struct mat residual = side_mat(s, 3, r->a, r->b, r->t, 2, 1),
+               w = side_mat(s, 4, 1, r->b, r->u, 0, 1), none = {0};
     float *rstd = side_take(s, (size_t)r->a * sizeof *rstd + 64);
     s->k->norm(s->d, y, rstd, x, none, w, 1e-5F);
     side_read(s, y);
@@ -164,7 +190,8 @@ static void norm(struct side *s, const struct shape_row *r) {
 
 /* a rows, b head_dim, c heads */
 static void rope(struct side *s, const struct shape_row *r) {
-    struct mat x = side_mat(s, 1, r->a, r->b * r->c, r->t, 3, 1), table = side_mat(s, 2, 12, r->b, F32, 0, 1);
+    struct mat x = side_mat(s, 1, r->a, r->b * r->c, r->t, 3, 1),
+               table = side_mat(s, 2, 12, r->b, F32, 0, 1);
     int32_t *pos = ids_of(s, r->a, 12);
     s->k->rope(s->d, x, pos, table, r->b, 1);
     side_read(s, x);
@@ -173,7 +200,8 @@ static void rope(struct side *s, const struct shape_row *r) {
 }
 
 static void swiglu(struct side *s, const struct shape_row *r) {
-    struct mat gu = side_mat(s, 1, r->a, 2 * r->b, r->t, 3, 20), y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
+    struct mat gu = side_mat(s, 1, r->a, 2 * r->b, r->t, 3, 20),
+               y = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
     s->k->swiglu(s->d, y, gu);
     side_read(s, y);
     struct mat dgu = side_mat(s, 3, r->a, 2 * r->b, r->t, 2, 1);
@@ -183,12 +211,15 @@ static void swiglu(struct side *s, const struct shape_row *r) {
     side_read(s, gu);
 }
 
-/* a which sequences, b head_dim, c heads * 100 + kv_heads; f: keys that each sequence has before its first query */
+/* a which sequences, b head_dim, c heads * 100 + kv_heads; f: keys that each sequence has before
+ * its first query */
 static void attention(struct side *s, const struct shape_row *r) {
-    struct attention a = {.heads = r->c / 100, .kv_heads = r->c % 100, .head_dim = r->b, .scale = 0.35F};
+    struct attention a = {
+        .heads = r->c / 100, .kv_heads = r->c % 100, .head_dim = r->b, .scale = 0.35F};
     struct seqs sq = seqs_of(r->a), sk = sq;
     int32_t more[8] = {0};
-    for (int i = 0; i < sq.n; i++) more[i + 1] = more[i] + sq.start[i + 1] - sq.start[i] + (int)r->f;
+    for (int i = 0; i < sq.n; i++)
+        more[i + 1] = more[i] + sq.start[i + 1] - sq.start[i] + (int)r->f;
     sk.start = more;
     sk.longest += (int)r->f;
     int n = sq.start[sq.n], m = more[sk.n], q_cols = a.heads * r->b, k_cols = a.kv_heads * r->b;
@@ -199,21 +230,29 @@ static void attention(struct side *s, const struct shape_row *r) {
     side_read(s, o);
     side_read_floats(s, lse, n * a.heads);
     if (r->f != 0) return;
-    struct mat d_o = side_mat(s, 5, n, q_cols, r->t, 4, 1), dq = side_mat(s, 6, n, q_cols, r->t, 3, 1);
-    struct mat dk = side_mat(s, 8, n, k_cols, r->u, 1, 1), dv = side_mat(s, 9, n, k_cols, r->u, 2, 1);
+    struct mat d_o = side_mat(s, 5, n, q_cols, r->t, 4, 1),
+               dq = side_mat(s, 6, n, q_cols, r->t, 3, 1);
+    struct mat dk = side_mat(s, 8, n, k_cols, r->u, 1, 1),
+               dv = side_mat(s, 9, n, k_cols, r->u, 2, 1);
     s->k->attn_back(s->d, dq, dk, dv, d_o, o, lse, q, k, v, sq, &a);
     side_read(s, dq);
     side_read(s, dk);
     side_read(s, dv);
 }
 
-static const struct shape_row ropes[] = {{0, 4, 1, F32, F32, 0, 0}, {1, 2, 1, F32, F32, 0, 0}, {9, 6, 3, F32, F32, 0, 0}, {100, 64, 5, BF16, F32, 0, 0}};
+static const struct shape_row ropes[] = {{0, 4, 1, F32, F32, 0, 0}, {1, 2, 1, F32, F32, 0, 0},
+    {9, 6, 3, F32, F32, 0, 0}, {100, 64, 5, BF16, F32, 0, 0}};
 static const struct shape_row attentions[] = {
-    {0, 4, 101, F32, F32, 0, 0}, {0, 64, 303, F32, F32, 0, 0}, {1, 16, 201, F32, F32, 0, 0}, {2, 8, 101, F32, F32, 0, 0},
-    {3, 6, 402, F32, F32, 0, 0}, {4, 36, 903, F32, F32, 0, 0}, {5, 32, 201, F32, F32, 0, 0}, {1, 256, 101, F32, F32, 0, 0},
-    {0, 6, 601, F32, F32, 0, 0}, {0, 16, 202, F32, F32, 9, 0}, {1, 64, 101, F32, F32, 150, 0}, {3, 64, 402, F32, F32, 1100, 0},
-    {3, 64, 903, F32, BF16, 300, 0}, {0, 4, 101, BF16, BF16, 0, 0}, {0, 64, 303, BF16, BF16, 0, 0}, {1, 18, 201, BF16, BF16, 0, 0},
-    {4, 36, 903, BF16, BF16, 0, 0}, {5, 32, 201, BF16, BF16, 0, 0}, {1, 64, 101, BF16, BF16, 150, 0}, {3, 64, 903, BF16, BF16, 33, 0},
+    {0, 4, 101, F32, F32, 0, 0}, {0, 64, 303, F32, F32, 0, 0}, {1, 16, 201, F32, F32, 0, 0},
+    {2, 8, 101, F32, F32, 0, 0},
+    {3, 6, 402, F32, F32, 0, 0}, {4, 36, 903, F32, F32, 0, 0}, {5, 32, 201, F32, F32, 0, 0},
+    {1, 256, 101, F32, F32, 0, 0},
+    {0, 6, 601, F32, F32, 0, 0}, {0, 16, 202, F32, F32, 9, 0}, {1, 64, 101, F32, F32, 150, 0},
+    {3, 64, 402, F32, F32, 1100, 0},
+    {3, 64, 903, F32, BF16, 300, 0}, {0, 4, 101, BF16, BF16, 0, 0},
+    {0, 64, 303, BF16, BF16, 0, 0}, {1, 18, 201, BF16, BF16, 0, 0},
+    {4, 36, 903, BF16, BF16, 0, 0}, {5, 32, 201, BF16, BF16, 0, 0},
+    {1, 64, 101, BF16, BF16, 150, 0}, {3, 64, 903, BF16, BF16, 33, 0},
     {1, 32, 301, BF16, BF16, -3, 0},
 };
 
@@ -226,7 +265,8 @@ static void xent(struct side *s, const struct shape_row *r) {
     for (int i = 0; i < r->a; i++) target[i] = i % 3 == 1 ? -100 : (i * 7919 + r->b - 1) % r->b;
     int32_t *t = side_ints(s, target, r->a);
     float *loss = side_take(s, (size_t)r->a * sizeof *loss + 64);
-    struct mat x = side_mat(s, 1, r->a, r->b, F32, 2, 30), none = {0}, grad = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
+    struct mat x = side_mat(s, 1, r->a, r->b, F32, 2, 30), none = {0},
+               grad = side_mat(s, 2, r->a, r->b, r->t, 1, 1);
     s->k->xent(s->d, loss, none, x, t, block);
     side_read_floats(s, loss, r->a);
     s->k->xent(s->d, loss, grad, x, t, block);
@@ -245,15 +285,24 @@ static void xent(struct side *s, const struct shape_row *r) {
 /* a slots; f: max_norm, g: norm_limit */
 static void update(struct side *s, const struct shape_row *r) {
     struct block *block = side_take(s, sizeof *block);
-    *block = (struct block){.lr = 0.01F, .beta1 = 0.9F, .beta2 = 0.95F, .eps = 1e-8F, .correction1 = 0.19F,
-                            .correction2 = 0.0975F, .max_norm = r->f, .inv_trained = 0.5F, .norm_limit = (double)r->g,
+    *block = (struct block){.lr = 0.01F,
+                            .beta1 = 0.9F,
+                            .beta2 = 0.95F,
+                            .eps = 1e-8F,
+                            .correction1 = 0.19F,
+                            .correction2 = 0.0975F,
+                            .max_norm = r->f,
+                            .inv_trained = 0.5F,
+                            .norm_limit = (double)r->g,
                             .loss = 3};
     static const int sizes[6] = {1, 17, 90000, 64, 5000, 33};
     struct slot slots[6];
     for (int i = 0; i < r->a; i++) {
         struct mat m[4];
-        for (unsigned j = 0; j < 4; j++) m[j] = side_mat(s, (unsigned)i * 4 + j, 1, sizes[i], F32, 0, 1);
-        for (int j = 0; j < sizes[i]; j++) side_set(&m[3], 0, j, side_float(&m[3], 0, j) * side_float(&m[3], 0, j));
+        for (unsigned j = 0; j < 4; j++)
+            m[j] = side_mat(s, (unsigned)i * 4 + j, 1, sizes[i], F32, 0, 1);
+        for (int j = 0; j < sizes[i]; j++)
+            side_set(&m[3], 0, j, side_float(&m[3], 0, j) * side_float(&m[3], 0, j));
         slots[i] = (struct slot){.w = m[0].p, .g = m[1].p, .m = m[2].p, .v = m[3].p, .n = sizes[i],
                                  .weight_decay = i % 2 ? 0.1F : 0, .lr_scale = i % 3 ? 1 : 0.5F};
     }
@@ -272,12 +321,15 @@ static void update(struct side *s, const struct shape_row *r) {
     }
 }
 
-static const struct shape_row losses[] = {{0, 5, 0, F32, F32, 0, 0}, {1, 1, 0, F32, F32, 0, 0}, {7, 100, 0, F32, F32, 0, 0}, {7, 99, 0, BF16, F32, 0, 0}, {40, 5003, 0, BF16, F32, 0, 0}};
-static const struct shape_row updates[] = {{0, 0, 0, F32, F32, 1, 0}, {1, 0, 0, F32, F32, 0, 0}, {6, 0, 0, F32, F32, 1, 0}, {6, 0, 0, F32, F32, 1e6F, 0}, {6, 0, 0, F32, F32, 1, 5}};
+static const struct shape_row losses[] = {{0, 5, 0, F32, F32, 0, 0}, {1, 1, 0, F32, F32, 0, 0},
+    {7, 100, 0, F32, F32, 0, 0}, {7, 99, 0, BF16, F32, 0, 0}, {40, 5003, 0, BF16, F32, 0, 0}};
+static const struct shape_row updates[] = {{0, 0, 0, F32, F32, 1, 0}, {1, 0, 0, F32, F32, 0, 0},
+    {6, 0, 0, F32, F32, 1, 0}, {6, 0, 0, F32, F32, 1e6F, 0}, {6, 0, 0, F32, F32, 1, 5}};
 
 /* a which sampling, b vocabulary */
 static void sample(struct side *s, const struct shape_row *r) {
-    static const struct sampling how[] = {{0, 1, 1, 0}, {0.7F, 1, 1, 0}, {1, 0.9F, 1, 0}, {1, 1, 1, 40}, {1.3F, 0.8F, 1.2F, 50}, {0, 1, 1.5F, 0}};
+    static const struct sampling how[] = {{0, 1, 1, 0},  {0.7F, 1, 1, 0},        {1, 0.9F, 1, 0},
+                                          {1, 1, 1, 40}, {1.3F, 0.8F, 1.2F, 50}, {0, 1, 1.5F, 0}};
     int32_t recent[6] = {1, 2, 2, 0, 1, 0}, *id = side_take(s, 64);
     for (unsigned i = 0; i < 40; i++) {
         struct mat x = side_mat(s, i + 1, 1, r->b, F32, 0, 8);
@@ -290,20 +342,27 @@ static void sample(struct side *s, const struct shape_row *r) {
     }
 }
 static const struct shape_row samples[] = {
-    {0, 100, 0, F32, F32, 0, 0}, {1, 300, 0, F32, F32, 0, 0}, {2, 1001, 0, F32, F32, 0, 0}, {3, 1001, 0, F32, F32, 0, 0},
+    {0, 100, 0, F32, F32, 0, 0}, {1, 300, 0, F32, F32, 0, 0}, {2, 1001, 0, F32, F32, 0, 0},
+    {3, 1001, 0, F32, F32, 0, 0},
     {4, 5000, 0, F32, F32, 0, 0}, {5, 77, 0, F32, F32, 0, 0}, {4, 1, 0, F32, F32, 0, 0},
 };
 
 #define SHAPES(a) a, (int)(sizeof(a) / sizeof((a)[0]))
 static const struct row table[] = {
-    {"linear", linear, SHAPES(products), 2e-6}, {"linear_back", linear_back, SHAPES(products), 2e-6},
-    {"linear_grad", linear_grad, SHAPES(grads), 2e-6}, {"bias and bias_grad", bias, SHAPES(rows), 1e-6},
-    {"embed and embed_grad", embed, SHAPES(rows), 1e-6}, {"gather and scatter", gather_scatter, SHAPES(rows), 1e-7},
-    {"add, convert and fill", add_convert_fill, SHAPES(rows), 1e-6}, {"dropout", dropout, SHAPES(rows), 1e-6},
+    {"linear", linear, SHAPES(products), 2e-6},
+    {"linear_back", linear_back, SHAPES(products), 2e-6},
+    {"linear_grad", linear_grad, SHAPES(grads), 2e-6},
+    {"bias and bias_grad", bias, SHAPES(rows), 1e-6},
+    {"embed and embed_grad", embed, SHAPES(rows), 1e-6},
+    {"gather and scatter", gather_scatter, SHAPES(rows), 1e-7},
+    {"add, convert and fill", add_convert_fill, SHAPES(rows), 1e-6},
+    {"dropout", dropout, SHAPES(rows), 1e-6},
     {"noise", noise, SHAPES(packed), 1e-6}, {"norm and norm_back", norm, SHAPES(rows), 2e-6},
     {"rope", rope, SHAPES(ropes), 1e-6}, {"swiglu and swiglu_back", swiglu, SHAPES(rows), 2e-6},
-    {"attn and attn_back", attention, SHAPES(attentions), 1e-5}, {"xent and total", xent, SHAPES(losses), 2e-6},
-    {"sumsq, clip and adamw", update, SHAPES(updates), 2e-6}, {"sample", sample, SHAPES(samples), 0},
+    {"attn and attn_back", attention, SHAPES(attentions), 1e-5},
+    {"xent and total", xent, SHAPES(losses), 2e-6},
+    {"sumsq, clip and adamw", update, SHAPES(updates), 2e-6},
+    {"sample", sample, SHAPES(samples), 0},
 };
 
 static double largest(const float *p, size_t n) {
@@ -316,7 +375,9 @@ static double largest(const float *p, size_t n) {
 /* A BF16 result may be rounded to the other neighbour: 2^-8 of its size. */
 static double allowed(const struct row *row, const struct shape_row *r) {
     bool narrow = r->t == BF16 || r->u == BF16;
-    return row->tolerance == 0 ? 0 : narrow ? (row->run == attention ? 0.02 : 0.008) : row->tolerance;
+    return row->tolerance == 0 ? 0
+           : narrow            ? (row->run == attention ? 0.02 : 0.008)
+                               : row->tolerance;
 }
 
 static void compare(const struct row *row, const struct shape_row *r, const struct side *s) {
@@ -342,7 +403,8 @@ static void agrees(void **state) {
             if (t == 0) compare(row, r, &cpu[0]);
             assert_int_equal(cpu[0].outs, cpu[t].outs);
             if (memcmp(cpu[0].out, cpu[t].out, cpu[0].outs * sizeof(float)) != 0)
-                fail_msg("%s, case %d: %d threads give other bits than 1", row->name, i, threads[t]);
+                fail_msg("%s, case %d: %d threads give other bits than 1", row->name, i,
+                         threads[t]);
         }
     }
 }
@@ -359,7 +421,9 @@ static void documents_do_not_touch(void **state) {
             static const int32_t start[] = {0, 70, 170};
             struct seqs q = {start, 2, 100};
             struct mat m[9];
-            for (unsigned i = 0; i < 9; i++) m[i] = side_mat(s, i + 200, 170, i == 1 || i == 2 || i == 6 || i == 7 ? 64 : 128, (enum dtype)t, 0, 1);
+            for (unsigned i = 0; i < 9; i++)
+                m[i] = side_mat(s, i + 200, 170, i == 1 || i == 2 || i == 6 || i == 7 ? 64 : 128,
+                                (enum dtype)t, 0, 1);
             for (int i = 0; i < 4; i++) /* q, k, v, d_o of document 1 */
                 for (int row = 0; row < 70; row++)
                     for (int col = 0; col < m[i].cols; col++)
@@ -369,7 +433,8 @@ static void documents_do_not_touch(void **state) {
             s->k->attn_back(s->d, m[5], m[6], m[7], m[3], m[4], lse, m[0], m[1], m[2], q, &a);
             for (int i = 4; i < 8; i++)
                 for (int row = 70; row < 170; row++)
-                    for (int col = 0; col < m[i].cols; col++) side_push(s, side_float(&m[i], row, col));
+                    for (int col = 0; col < m[i].cols; col++)
+                        side_push(s, side_float(&m[i], row, col));
             assert_true(s->outs <= sizeof kept / sizeof *kept);
             if (pass == 0) memcpy(kept, s->out, s->outs * sizeof(float));
             else assert_memory_equal(kept, s->out, s->outs * sizeof(float));
@@ -398,7 +463,8 @@ static void not_a_number_is_passed_on(void **state) {
     struct seqs whole = {start, 1, 20};
     struct attention a = {.heads = 1, .kv_heads = 1, .head_dim = 8, .scale = 1};
     s->k->attn(s->d, o, NULL, q, q, q, whole, whole, &a);
-    assert_true(isfinite(side_float(&o, 9, 0)) && isnan(side_float(&o, 10, 0)) && isnan(side_float(&o, 19, 0)));
+    assert_true(isfinite(side_float(&o, 9, 0)) && isnan(side_float(&o, 10, 0)) &&
+                isnan(side_float(&o, 19, 0)));
 }
 
 static void the_peak_is_measured(void **state) {
@@ -414,7 +480,8 @@ static int one_isa(const char *isa) {
     char why[512] = "";
     setenv("HONE_ISA", isa, 1);
     printf("# instruction set %s\n", isa);
-    if (!side_open(&ref, "ref", 1, why, sizeof why)) return printf("not ok the reference: %s\n", why), 1;
+    if (!side_open(&ref, "ref", 1, why, sizeof why))
+        return printf("not ok the reference: %s\n", why), 1;
     for (int t = 0; t < SIDES; t++)
         if (!side_open(&cpu[t], "cpu", threads[t], why, sizeof why)) {
             bool lacking = strstr(why, "this processor offers") != NULL;
@@ -426,8 +493,11 @@ static int one_isa(const char *isa) {
     char names[64][96];
     size_t n = 0;
     for (; n < sizeof table / sizeof table[0]; n++) {
-        snprintf(names[n], sizeof names[n], "%s_agrees_with_ref_and_threads (%s)", table[n].name, isa);
-        tests[n] = (struct CMUnitTest){.name = names[n], .test_func = agrees, .initial_state = (void *)&table[n]};
+        snprintf(names[n], sizeof names[n], "%s_agrees_with_ref_and_threads (%s)", table[n].name,
+                 isa);
+        tests[n] = (struct CMUnitTest){.name = names[n],
+                                       .test_func = agrees,
+                                       .initial_state = (void *)&table[n]};
     }
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(documents_do_not_touch);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(not_a_number_is_passed_on);
