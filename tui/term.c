@@ -216,6 +216,19 @@ bool term_open(struct term *t, enum glyphs wanted, struct arena *a, struct err *
     return stray_open(t, err);
 }
 
+/* An answer that is on its way must not become the input of whoever reads the terminal next: half a second is given to it. */
+static void swallow_answer(struct term *t)
+{
+    for (int i = 0; i < 10 && t->unanswered; i++) {
+        struct pollfd p = {t->fd, POLLIN, 0};
+        char bytes[256];
+        ssize_t n = poll(&p, 1, 50) > 0 ? read(t->fd, bytes, sizeof bytes) : 0;
+        if (n > 0 && memmem(bytes, (size_t)n, "\33[0n", 4)) t->unanswered = false;
+        if (n < 0 && errno != EAGAIN && errno != EINTR) break;
+    }
+    t->unanswered = false;
+}
+
 /* Waits (a second at most) until what is queued has gone out: before the terminal is handed on. */
 static void drain(struct term *t)
 {
@@ -227,7 +240,8 @@ static void drain(struct term *t)
         term_flush(t);
     }
     o->sent = o->out.n = 0;
-    t->waits = t->unanswered = false;
+    t->waits = false;
+    swallow_answer(t);
 }
 
 void term_pause(struct term *t)
@@ -252,7 +266,6 @@ void term_close(struct term *t)
 {
     struct term_private *o = t->own;
     term_pause(t);
-    tcflush(t->fd, TCIFLUSH); /* an answer still on its way must not become the shell's input */
     signals_close(t);
     delscreen(o->screen);
     fclose(o->file);

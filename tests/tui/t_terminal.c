@@ -278,12 +278,44 @@ static void one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more(void *
     assert_non_null(memmem(all, n, "printed by a library", 20)); /* shown once the screen is gone */
 }
 
+static void child_leaves_early(void *arg)
+{
+    struct arena a = arena_make(0);
+    struct term t;
+    struct err err;
+    struct grid g = {0};
+    struct pollfd p = {0, POLLIN, 0};
+    (void)arg;
+    if (!term_open(&t, GLYPHS_BRAILLE, &a, &err)) _exit(2);
+    random_grid(&g, 1, false);
+    term_show(&t, &g, 0);
+    term_close(&t); /* with a frame that is not answered yet */
+    struct termios raw;
+    tcgetattr(0, &raw);
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    tcsetattr(0, TCSANOW, &raw);
+    _exit(poll(&p, 1, 100) == 0 ? 0 : 3); /* what the shell would read now */
+}
+
+static void an_answer_that_comes_late_never_reaches_the_shell(void **state)
+{
+    char answer[64];
+    (void)state;
+    struct screen s = terminal_open("xterm-256color", child_leaves_early, NULL);
+    size_t n = next_question(&s, answer);
+    usleep(50000);
+    assert_int_equal(write(s.fd, answer, n), n);
+    while (next_question(&s, answer) > 0) {}
+    assert_int_equal(terminal_close(&s), 0);
+}
+
 int main(void)
 {
     if (!grid_locale()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_arrives_on_every_terminal), cmocka_unit_test(an_unknown_terminal_is_taken_for_an_xterm),
         cmocka_unit_test(a_terminal_that_cannot_move_its_cursor_is_refused_with_what_to_type), cmocka_unit_test(a_crash_puts_the_terminal_back),
-        cmocka_unit_test(one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more)};
+        cmocka_unit_test(one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more),
+        cmocka_unit_test(an_answer_that_comes_late_never_reaches_the_shell)};
     return cmocka_run_group_tests_name("terminal", tests, NULL, NULL);
 }
