@@ -60,7 +60,7 @@ static int setup(void **s)
     setenv("HONE_HOME", in_folder("home"), 1);
     setenv("XDG_CONFIG_HOME", in_folder("config"), 1);
     setenv("HF_HUB_CACHE", in_folder("hub"), 1);
-    setenv("HONE_MODELS", arena_printf(&arena, "%s:%s:/nowhere", in_folder("mine"), in_folder("single")), 1);
+    setenv("HONE_MODELS", arena_printf(&arena, "%s:%s:/nowhere:%s/", in_folder("mine"), in_folder("single"), in_folder("mine")), 1);
     if (!places_find(&places, &arena, &err)) return -1;
     places.assets = in_folder("assets");
     machine = (struct machine){.device = {.threads = 2, .memory_total = 8000000000, .memory_free = 8000000000, .fast = {[F32] = true},

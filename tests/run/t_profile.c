@@ -207,6 +207,9 @@ static void every_error_of_a_file_comes_at_once_with_its_place(void **s)
         assert_false(parse(&p, refusals[i].yaml, &all, &err));
         if (!same_lines(listed(&all), refusals[i].all)) assert_string_equal(listed(&all), refusals[i].all);
         assert_true(strncmp(err.text, "/somewhere/p.yaml:", 18) == 0);
+        for (int k = 1; k < all.n; k++) /* in file order */
+            assert_true(all.list[k].line > all.list[k - 1].line ||
+                        (all.list[k].line == all.list[k - 1].line && all.list[k].column >= all.list[k - 1].column));
     }
 }
 
@@ -543,7 +546,8 @@ static void an_edit_that_cannot_be_made_is_refused(void **s)
     (void)s;
     static const struct { const char *file, *path, *value; } rows[] = {
         {"name: a\n", "stages.0.epochs", "{"}, {"stages: [a]\n", "stages.5", "b"}, {"name: a\n", "name.b", "c"},
-        {"a: [1\n", "seed", "3"}, {"seed: 1\nseed: 2\n", "seed", "3"}, {"seed: 1\n", "seed", "1, 2"}, {"seed: 1\n", "seed", "3\nname: x"}};
+        {"a: [1\n", "seed", "3"}, {"seed: 1\nseed: 2\n", "seed", "3"}, {"seed: 1\n", "seed", "1, 2"}, {"seed: 1\n", "seed", "3\nname: x"},
+        {"? name\n: a\nseed: 3\n", "name", NULL}}; /* would leave "? seed: 3" */
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct err err = {{0}};
         struct text out;
