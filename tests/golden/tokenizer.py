@@ -14,6 +14,9 @@ Writes beside itself:
     tokenizer_small.json      rows for these: what is varied, and the hashes of ids and of decoded texts
     tokenizer_material.json   rows for the material, by file, with a megabyte of mixed English and Chinese
 
+Training is not the same each time, so what is there stays: to train anew, remove the three JSON files and the
+models first.
+
 A hash is FNV-1a of 32 bits, as eight hexadecimal digits: one for each block of sixteen texts, over the number of
 ids and the ids of each text (32 bits, little-endian), or over the decoded bytes and a zero byte."""
 import json
@@ -182,6 +185,9 @@ def small_rows():
         {**unigram_row("unigram with bytes", metaspace("first"), LLAMA2_DECODER, options={"unk_id": 0, "byte_fallback": True}), "encode_only": True}]
 
 def make_bases():
+    names = ("tokenizer_level.json", "tokenizer_fallback.json", "tokenizer_unigram.json")
+    if all(os.path.exists(os.path.join(HERE, n)) for n in names):
+        return {n: open(os.path.join(HERE, n), encoding="utf-8").read() for n in names}
     byte_pieces = [f"<0x{i:02X}>" for i in range(256)]
     bpe = {"type": "BPE", "dropout": None, "continuing_subword_prefix": "", "end_of_word_suffix": ""}
     level_model = trained_bpe(pre_tokenizers.ByteLevel(add_prefix_space=False), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], 500)
@@ -203,6 +209,8 @@ RULES = [("Ａ", "A"), ("Ｂ", "B"), ("１", "1"), ("２", "2"), ("３", "3"), (
 
 def train_spm(name, **options):
     import io
+    if os.path.exists(os.path.join(HERE, name)):
+        return
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter([s.replace("\n", " ") for s in corpus()]), model_writer=out, minloglevel=2,
                                              num_threads=1, hard_vocab_limit=False, **options)
@@ -211,15 +219,17 @@ def train_spm(name, **options):
 
 def train_models():
     import tempfile
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as f:
-        for old, new in RULES:
-            f.write(" ".join("%X" % ord(c) for c in old) + "\t" + " ".join("%X" % ord(c) for c in new) + "\n")
-        f.flush()
-        train_spm("tokenizer_nmt.model", model_type="unigram", vocab_size=300, normalization_rule_tsv=f.name, user_defined_symbols=["[INST]", "▁▁", "xx"],
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # the model remembers the name of its rules
+        with open("rules.tsv", "w", encoding="utf-8") as f:
+            for old, new in RULES:
+                f.write(" ".join("%X" % ord(c) for c in old) + "\t" + " ".join("%X" % ord(c) for c in new) + "\n")
+        train_spm("tokenizer_nmt.model", model_type="unigram", vocab_size=300, normalization_rule_tsv="rules.tsv", user_defined_symbols=["[INST]", "▁▁", "xx"],
                   control_symbols=["<pad>", "<ctl>"], character_coverage=0.995)
-        train_spm("tokenizer_bytes.model", model_type="unigram", vocab_size=520, normalization_rule_tsv=f.name, byte_fallback=True,
+        train_spm("tokenizer_bytes.model", model_type="unigram", vocab_size=520, normalization_rule_tsv="rules.tsv", byte_fallback=True,
                   add_dummy_prefix=False, remove_extra_whitespaces=False, character_coverage=0.98)
-        train_spm("tokenizer_suffix.model", model_type="bpe", vocab_size=300, normalization_rule_tsv=f.name, treat_whitespace_as_suffix=True, character_coverage=0.98)
+        train_spm("tokenizer_suffix.model", model_type="bpe", vocab_size=300, normalization_rule_tsv="rules.tsv", treat_whitespace_as_suffix=True, character_coverage=0.98)
+        os.chdir(HERE)
     train_spm("tokenizer_merges.model", model_type="bpe", vocab_size=520, normalization_rule_name="identity", byte_fallback=True, remove_extra_whitespaces=False,
               user_defined_symbols=["[INST]", "aé", "    "], control_symbols=["<pad>"], split_digits=True, character_coverage=0.98)
 
@@ -240,18 +250,14 @@ def small():
 
 def mixed(material):
     """Twenty lines of English, twenty of Chinese, in turn, until a megabyte is there."""
-    lines = [open(os.path.join(material, f"prose-{l}.txt"), encoding="utf-8").read().split("\n") for l in ("en", "zh")]
-    out, size = [], 0
+    lines = [open(os.path.join(material, f"prose-{l}.txt"), "rb").read().removesuffix(b"\n").split(b"\n") for l in ("en", "zh")]
+    text = b""
     for i in range(0, max(map(len, lines)), 20):
-        for part in lines:
-            out += [line + "\n" for line in part[i:i + 20]]
-    text = ""
-    for line in out:
-        size += len(line.encode())
-        text += line
-        if size >= 1000000:
-            break
-    return text
+        for line in lines[0][i:i + 20] + lines[1][i:i + 20]:
+            text += line + b"\n"
+            if len(text) >= 1000000:
+                return text.decode()
+    return text.decode()
 
 def material_rows(material):
     text = mixed(material)
@@ -287,7 +293,8 @@ def write(name, value):
         f.write("[\n" + ",\n".join(json.dumps(v, ensure_ascii=False) for v in value) + "\n]\n")
 
 if __name__ == "__main__":
+    material = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
     write("tokenizer_texts.json", TEXTS)
     small()
-    if len(sys.argv) > 1:
-        material_rows(sys.argv[1])
+    if material:
+        material_rows(material)
