@@ -24,8 +24,9 @@ INLINE vf v_pairs(vf sum, vf a, vf b) { return v_fma(a, b, sum); }
 /* Steps of an inner dimension of n elements. */
 INLINE int units_of(int n, bool pairs) { return pairs ? (n + 1) / 2 : n; }
 
-/* c [rows, NR] (ld) gets or adds the sums over `units` steps; a has lanes_a lanes, `rows` are used.
- */
+/* c [rows, NR] (ld) gets or adds the sums over `units` steps; a has lanes_a lanes, `rows` are used. The sums
+ * begin at 0 and are added to c as a whole: one chain of additions over a head's 49,152 columns would lose the
+ * small differences that are left of its gradient (5e-4 of the last norm's). */
 INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size_t lane_a,
                       const float *b, float *c, size_t ld, bool add, const int rows) {
     vf sum[8][3];
@@ -33,7 +34,7 @@ INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < 3; j++)
-            sum[i][j] = add ? v_load(c + (size_t)i * ld + (size_t)j * V) : v_set(0);
+            sum[i][j] = v_set(0);
     for (int k = 0; k < units; k++) {
         vf b0 = v_load(b), b1 = v_load(b + V), b2 = v_load(b + 2 * V);
 #pragma GCC unroll 8
@@ -49,7 +50,11 @@ INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
-        for (int j = 0; j < 3; j++) v_store(c + (size_t)i * ld + (size_t)j * V, sum[i][j]);
+        for (int j = 0; j < 3; j++) {
+            float *at = c + (size_t)i * ld + (size_t)j * V;
+            if (add) sum[i][j] += v_load(at);
+            v_store(at, sum[i][j]);
+        }
 }
 
 static inline __attribute__((unused)) void tile(int units, bool pairs, const float *a,
