@@ -3,7 +3,8 @@
  *
  *   home/machine.json   {"key": "...", "device": {...}, "peak_f32": 3.4e11, "peak_bf16": 6.1e11}
  *
- * The key names processor, instruction set asked for, cores, and the times of the program and plug-in. */
+ * The key names processor, instruction set asked for, cores, and the times of the program and
+ * plug-in. */
 #include "engine/run/models.h"
 #include "engine/format/json.h"
 #include "kernels/pool.h"
@@ -26,10 +27,15 @@ static void put_info(struct buf *b, const struct device_info *d)
 {
     const struct { const char *key, *text; } texts[] = {
         {"backend", d->backend}, {"name", d->name}, {"isa", d->isa}, {"library", d->library}};
-    const struct { const char *key; int64_t v; } numbers[] = {
-        {"threads", d->threads}, {"memory_total", d->memory_total}, {"fast_bf16", d->fast[BF16]}, {"pack_rows", d->pack_rows},
-        {"pack_cols", d->pack_cols}, {"pack_f32", d->pack_copies[F32]}, {"pack_bf16", d->pack_copies[BF16]},
-        {"scratch_per_thread", (int64_t)d->scratch_per_thread}};
+    const struct { const char *key; int64_t v;
+    } numbers[] = {{"threads", d->threads},
+                   {"memory_total", d->memory_total},
+                   {"fast_bf16", d->fast[BF16]},
+                   {"pack_rows", d->pack_rows},
+                   {"pack_cols", d->pack_cols},
+                   {"pack_f32", d->pack_copies[F32]},
+                   {"pack_bf16", d->pack_copies[BF16]},
+                   {"scratch_per_thread", (int64_t)d->scratch_per_thread}};
     for (size_t i = 0; i < COUNT(texts); i++) {
         json_put_key(b, texts[i].key);
         json_put_text(b, text_of(texts[i].text));
@@ -40,7 +46,8 @@ static void put_info(struct buf *b, const struct device_info *d)
     }
 }
 
-bool machine_measure(struct buf *json, const char *backend, const struct places *p, struct arena *a, struct err *err)
+bool machine_measure(struct buf *json, const char *backend, const struct places *p, struct arena *a,
+                     struct err *err)
 {
     (void)a;
     char why[400];
@@ -74,10 +81,12 @@ bool machine_measure(struct buf *json, const char *backend, const struct places 
 static void copy_text(char *to, size_t size, const struct json *o, const char *key)
 {
     const struct json *v = json_get(o, key);
-    snprintf(to, size, "%.*s", v && v->kind == JSON_TEXT ? (int)v->text.n : 0, v && v->kind == JSON_TEXT ? v->text.p : "");
+    snprintf(to, size, "%.*s", v && v->kind == JSON_TEXT ? (int)v->text.n : 0,
+             v && v->kind == JSON_TEXT ? v->text.p : "");
 }
 
-static bool read_info(struct device_info *d, const struct json *o, const char *where, struct err *err)
+static bool read_info(struct device_info *d, const struct json *o, const char *where,
+                      struct err *err)
 {
     int64_t threads = 0, rows = 0, cols = 0, f32 = 0, bf16 = 0, scratch = 0, fast = 0;
     copy_text(d->backend, sizeof d->backend, o, "backend");
@@ -87,11 +96,14 @@ static bool read_info(struct device_info *d, const struct json *o, const char *w
     if (!json_get_int(&threads, o, "threads", 1, 100000, where, err) ||
         !json_get_int(&d->memory_total, o, "memory_total", 0, INT64_MAX, where, err) ||
         !json_get_int(&fast, o, "fast_bf16", 0, 1, where, err) ||
-        !json_get_int(&rows, o, "pack_rows", 1, 1 << 20, where, err) || !json_get_int(&cols, o, "pack_cols", 1, 1 << 20, where, err) ||
-        !json_get_int(&f32, o, "pack_f32", 0, 8, where, err) || !json_get_int(&bf16, o, "pack_bf16", 0, 8, where, err) ||
+        !json_get_int(&rows, o, "pack_rows", 1, 1 << 20, where, err) ||
+        !json_get_int(&cols, o, "pack_cols", 1, 1 << 20, where, err) ||
+        !json_get_int(&f32, o, "pack_f32", 0, 8, where, err) ||
+        !json_get_int(&bf16, o, "pack_bf16", 0, 8, where, err) ||
         !json_get_int(&scratch, o, "scratch_per_thread", 0, INT64_MAX, where, err))
         return false;
-    if (!threads || !rows || !cols) return fail(err, "%s: threads, pack_rows or pack_cols is missing", where);
+    if (!threads || !rows || !cols)
+        return fail(err, "%s: threads, pack_rows or pack_cols is missing", where);
     d->threads = (int)threads;
     d->fast[F32] = true;
     d->fast[BF16] = fast;
@@ -103,7 +115,8 @@ static bool read_info(struct device_info *d, const struct json *o, const char *w
     return true;
 }
 
-static bool read_machine(struct machine *out, const struct json *o, const char *where, struct err *err)
+static bool read_machine(struct machine *out, const struct json *o, const char *where,
+                         struct err *err)
 {
     return read_info(&out->device, json_get(o, "device"), where, err) &&
            json_get_num(&out->peak_f32, o, "peak_f32", 0, 1e20, where, err) &&
@@ -134,8 +147,9 @@ static const char *processor_name(struct arena *a)
 static const char *machine_key(const struct places *p, struct arena *a)
 {
     const char *isa = getenv("HONE_ISA");
-    return arena_printf(a, "%s; isa %.32s; %d cores; program %.6f; plug-in %.6f", processor_name(a), isa ? isa : "any", pool_cores(),
-                        changed_at(p->program), changed_at(path_join(a, p->plugins, "hone-cpu.so")));
+    return arena_printf(a, "%s; isa %.32s; %d cores; program %.6f; plug-in %.6f", processor_name(a),
+                        isa ? isa : "any", pool_cores(), changed_at(p->program),
+                        changed_at(path_join(a, p->plugins, "hone-cpu.so")));
 }
 
 /* The child: the same program, its output in the pipe, its complaint too. */
@@ -160,12 +174,14 @@ static bool probe_read(struct buf *said, int in, struct err *err)
         struct pollfd p = {.fd = in, .events = POLLIN};
         int ready = left > 0 ? poll(&p, 1, (int)(left * 1000) + 1) : 0;
         if (ready < 0 && errno == EINTR) continue;
-        if (ready == 0) return fail(err, "measuring this machine took longer than %d s", PROBE_SECONDS);
+        if (ready == 0)
+            return fail(err, "measuring this machine took longer than %d s", PROBE_SECONDS);
         if (ready < 0) return fail_errno(err, "waiting for the measurement of this machine");
         ssize_t n = read(in, part, sizeof part);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return n == 0 || fail_errno(err, "reading the measurement of this machine");
-        if (said->n + (size_t)n > PROBE_BYTES) return fail(err, "the measurement of this machine is longer than 64 KiB");
+        if (said->n + (size_t)n > PROBE_BYTES)
+            return fail(err, "the measurement of this machine is longer than 64 KiB");
         buf_put(said, part, (size_t)n);
     }
 }
@@ -176,22 +192,28 @@ static bool probe(struct buf *said, const char *program, struct err *err)
     if (pipe2(ends, O_CLOEXEC) != 0) return fail_errno(err, "cannot make a pipe");
     pid_t pid = probe_start(ends[1], program);
     close(ends[1]);
-    bool ok = pid > 0 ? probe_read(said, ends[0], err) : fail_errno(err, "cannot start %s", program);
+    bool ok =
+        pid > 0 ? probe_read(said, ends[0], err) : fail_errno(err, "cannot start %s", program);
     close(ends[0]);
     if (pid <= 0) return false;
     if (!ok) kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
     if (!ok || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) return ok;
-    if (WIFSIGNALED(status)) return fail(err, "the program that measures this machine ended with signal %d", WTERMSIG(status));
-    while (said->n && (said->p[said->n - 1] == '\n' || said->p[said->n - 1] == ' ')) said->p[--said->n] = 0;
-    return fail(err, "%.180s", said->n ? said->p : "the program that measures this machine said nothing");
+    if (WIFSIGNALED(status))
+        return fail(err, "the program that measures this machine ended with signal %d",
+                    WTERMSIG(status));
+    while (said->n && (said->p[said->n - 1] == '\n' || said->p[said->n - 1] == ' '))
+        said->p[--said->n] = 0;
+    return fail(err, "%.180s",
+                said->n ? said->p : "the program that measures this machine said nothing");
 }
 
 /* A machine whose backend cannot be used: enough to list models, and why. */
 static void without_backend(struct machine *out, const char *why, struct arena *a)
 {
     struct device_info *d = &out->device;
-    *d = (struct device_info){.threads = pool_cores(), .pack_rows = 1, .pack_cols = 1, .fast = {[F32] = true}};
+    *d = (struct device_info){
+        .threads = pool_cores(), .pack_rows = 1, .pack_cols = 1, .fast = {[F32] = true}};
     snprintf(d->backend, sizeof d->backend, "none");
     snprintf(d->name, sizeof d->name, "%s", processor_name(a));
     snprintf(out->problem, sizeof out->problem, "%.199s", why);
@@ -201,13 +223,17 @@ static bool from_cache(struct machine *out, const char *path, const char *key, s
 {
     struct err ignored = {0};
     const struct json *o;
-    if (!path_exists(path) || !json_read(&o, path, (struct json_limits){.bytes = PROBE_BYTES, .depth = 4, .nodes = 1000}, a, &ignored))
+    if (!path_exists(path) ||
+        !json_read(&o, path, (struct json_limits){.bytes = PROBE_BYTES, .depth = 4, .nodes = 1000},
+                   a, &ignored))
         return false;
     const struct json *k = json_get(o, "key");
-    return k && k->kind == JSON_TEXT && text_is(k->text, key) && read_machine(out, o, path, &ignored);
+    return k && k->kind == JSON_TEXT && text_is(k->text, key) &&
+           read_machine(out, o, path, &ignored);
 }
 
-static void to_cache(const char *path, const struct places *p, const char *key, const char *json, struct arena *a)
+static void to_cache(const char *path, const struct places *p, const char *key, const char *json,
+                     struct arena *a)
 {
     struct err ignored = {0};
     struct buf b = buf_make(a);
@@ -228,7 +254,9 @@ bool machine_probe(struct machine *out, const struct places *p, struct arena *a,
         const struct json *o;
         *out = (struct machine){0};
         err->text[0] = 0;
-        bool ok = probe(&said, p->program, err) && json_parse(&o, buf_text(&said), "hone engine --probe", (struct json_limits){0}, a, err) &&
+        bool ok = probe(&said, p->program, err) &&
+                  json_parse(&o, buf_text(&said), "hone engine --probe", (struct json_limits){0}, a,
+                             err) &&
                   read_machine(out, o, "hone engine --probe", err);
         if (ok) to_cache(path, p, key, said.p, a);
         else without_backend(out, err->text, a);

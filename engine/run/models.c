@@ -1,6 +1,6 @@
 /* models.c - what is known of each base model without reading its weights or its tokenizer: config,
- * the names and shapes of its tensors, the first lines of README and LICENSE, and whether training it
- * fits here. */
+ * the names and shapes of its tensors, the first lines of README and LICENSE, and whether training
+ * it fits here. */
 #include "engine/run/models_scan.h"
 #include <limits.h>
 #include <stdio.h>
@@ -45,7 +45,8 @@ static void read_readme(struct model_entry *e, struct arena *a)
         while (p + n < end && p[n] != '\n') n++;
         bool fence = n >= 3 && strncmp(p, "---", 3) == 0;
         if (front && p != t.p && fence) front = false;
-        else if (front && n > 8 && strncmp(p, "license:", 8) == 0) e->licence = one_line(p + 8, n - 8, a);
+        else if (front && n > 8 && strncmp(p, "license:", 8) == 0)
+            e->licence = one_line(p + 8, n - 8, a);
         else if (!front && !fence && !e->about[0]) e->about = one_line(p, n, a);
         p += n + 1;
     }
@@ -53,8 +54,12 @@ static void read_readme(struct model_entry *e, struct arena *a)
 
 static void read_licence(struct model_entry *e, struct arena *a)
 {
-    static const struct { const char *words, *name; } known[] = {
-        {"Apache License", "Apache-2.0"}, {"MIT License", "MIT"}, {"LLAMA 2 COMMUNITY", "Llama 2"}, {"LLAMA 3", "Llama 3"}, {"Llama 3", "Llama 3"}};
+    static const struct { const char *words, *name;
+    } known[] = {{"Apache License", "Apache-2.0"},
+                 {"MIT License", "MIT"},
+                 {"LLAMA 2 COMMUNITY", "Llama 2"},
+                 {"LLAMA 3", "Llama 3"},
+                 {"Llama 3", "Llama 3"}};
     static const char *const files[] = {"LICENSE", "LICENSE.txt", "LICENSE.md"};
     for (size_t f = 0; f < COUNT(files) && !e->licence[0]; f++) {
         struct text t = glance(path_join(a, e->path, files[f]), 2048, a);
@@ -72,24 +77,31 @@ static const char *tokenizer_kind(const char *dir, struct arena *a)
     if (t.n == 0) return path_exists(path_join(a, dir, "tokenizer.model")) ? "SentencePiece" : NULL;
     if (t.n < 1024 && strstr(t.p, "\"bytes\"")) return "bytes";
     if (strstr(t.p, "\"ByteLevel\"")) return "byte-level BPE";
-    if (strstr(t.p, "\"Metaspace\"") || strstr(t.p, "byte_fallback") || strstr(t.p, "\xE2\x96\x81")) return "BPE with byte fallback";
+    if (strstr(t.p, "\"Metaspace\"") || strstr(t.p, "byte_fallback") || strstr(t.p, "\xE2\x96\x81"))
+        return "BPE with byte fallback";
     return "tokenizer.json";
 }
 
 /* ---- whether it fits ---- */
 
-static struct fit fit_of(const struct model_config *c, const struct machine *m, bool lora, struct arena *a)
+static struct fit fit_of(const struct model_config *c, const struct machine *m, bool lora,
+                         struct arena *a)
 {
     static const char *const full[] = {"full"}, *const adapter[] = {"lora"};
-    struct training t = {.parts = lora ? adapter : full, .n_parts = 1, .compute = m->device.fast[BF16] ? BF16 : F32, .recompute = RECOMPUTE_FULL};
+    struct training t = {.parts = lora ? adapter : full,
+                         .n_parts = 1,
+                         .compute = m->device.fast[BF16] ? BF16 : F32,
+                         .recompute = RECOMPUTE_FULL};
     if (lora) t.lora = (struct lora){.rank = FIT_RANK, .alpha = 32, .targets = (1u << LINEARS) - 1};
     t.frozen = c->type == T_BF16 || (c->type == T_F16 && t.compute == BF16) ? BF16 : F32;
-    struct model_shape shape = {.rows = FIT_LENGTH, .longest = FIT_LENGTH, .loss_rows = 128, .cache_tokens = FIT_LENGTH};
+    struct model_shape shape = {
+        .rows = FIT_LENGTH, .longest = FIT_LENGTH, .loss_rows = 128, .cache_tokens = FIT_LENGTH};
     struct layout l;
     struct err ignored = {0};
     struct arena_mark mark = arena_mark(a);
     bool ok = layout_make(&l, c, &t, &shape, &m->device, a, &ignored);
-    struct fit fit = {.fits = ok && (m->device.memory_free <= 0 || l.bytes < m->device.memory_free), .bytes = ok ? l.bytes : 0};
+    struct fit fit = {.fits = ok && (m->device.memory_free <= 0 || l.bytes < m->device.memory_free),
+                      .bytes = ok ? l.bytes : 0};
     arena_back(a, mark);
     return fit;
 }
@@ -105,10 +117,13 @@ static const char *missing_weights(const char *dir, struct arena *a)
     for (int i = 0; i < n; i++) {
         size_t length = strlen(names[i]);
         if (length > 5 && strcmp(names[i] + length - 5, ".gguf") == 0)
-            return arena_printf(a, "%s is a GGUF file: `hone import %s/%s FOLDER` makes a model of it", names[i], dir, names[i]);
+            return arena_printf(a,
+                                "%s is a GGUF file: `hone import %s/%s FOLDER` makes a model of it",
+                                names[i], dir, names[i]);
     }
     if (path_exists(path_join(a, dir, "config.json"))) return NULL;
-    if (path_exists(path_join(a, dir, "adapter_config.json"))) return "an adapter (PEFT), not a model: `hone chat BASE --adapter` takes it";
+    if (path_exists(path_join(a, dir, "adapter_config.json")))
+        return "an adapter (PEFT), not a model: `hone chat BASE --adapter` takes it";
     return "config.json is missing";
 }
 
@@ -127,22 +142,34 @@ static int64_t weights_bytes(const struct model_entry *e, struct arena *a)
     return bytes;
 }
 
-/* The sentence of a model that cannot be opened, without the folder in front that the list shows already. */
+/* The sentence of a model that cannot be opened, without the folder in front that the list shows
+ * already. */
 static const char *reason(const char *text, const char *dir, struct arena *a)
 {
     size_t n = strlen(dir);
     if (strncmp(text, dir, n) == 0 && text[n] == '/') text += n + 1;
-    else if (strncmp(text, dir, n) == 0 && text[n] == ':') text += n + 1 + strspn(text + n + 1, " ");
+    else if (strncmp(text, dir, n) == 0 && text[n] == ':')
+        text += n + 1 + strspn(text + n + 1, " ");
     return one_line(text, strlen(text), a);
 }
 
-static void entry_make(struct model_entry *e, const struct found *f, const struct machine *m, struct arena *a)
+static void entry_make(struct model_entry *e, const struct found *f, const struct machine *m,
+                       struct arena *a)
 {
-    static const struct { enum tensor_type type; const char *name; } types[] = {{T_F32, "fp32"}, {T_BF16, "bf16"}, {T_F16, "fp16"}};
+    static const struct {
+        enum tensor_type type;
+        const char *name;
+    } types[] = {{T_F32, "fp32"}, {T_BF16, "bf16"}, {T_F16, "fp16"}};
     struct model_config c = {0};
     struct err err = {0};
-    *e = (struct model_entry){.name = f->name, .path = f->path, .shipped = f->shipped, .family = "-", .dtype = "-", .tokenizer = "-",
-                              .licence = "", .about = ""};
+    *e = (struct model_entry){.name = f->name,
+                              .path = f->path,
+                              .shipped = f->shipped,
+                              .family = "-",
+                              .dtype = "-",
+                              .tokenizer = "-",
+                              .licence = "",
+                              .about = ""};
     read_readme(e, a);
     read_licence(e, a);
     const char *tokenizer = tokenizer_kind(f->path, a);
@@ -164,7 +191,8 @@ static void entry_make(struct model_entry *e, const struct found *f, const struc
     e->lora = fit_of(&c, m, true, a);
 }
 
-bool models_list(struct model_entry **out, int *n, const struct places *p, const struct machine *m, struct arena *a, struct err *err)
+bool models_list(struct model_entry **out, int *n, const struct places *p, const struct machine *m,
+                 struct arena *a, struct err *err)
 {
     struct found_list found;
     if (!models_scan(&found, p, a, err)) return false;
@@ -207,23 +235,29 @@ static const char *by_name(const struct found_list *l, const char *spec, int *ma
     return *matches == 1 ? path : NULL;
 }
 
-bool models_find(const char **out, const char *spec, const char *relative_to, const struct places *p, struct arena *a, struct err *err)
+bool models_find(const char **out, const char *spec, const char *relative_to,
+                 const struct places *p, struct arena *a, struct err *err)
 {
     struct found_list found;
     int matches;
     const char *path = spec[0] ? as_path(spec, relative_to, a) : NULL;
     if (!spec[0]) return fail(err, "no model is named");
     if (!path) {
-        if (spec[0] == '/' || spec[0] == '~' || spec[0] == '.') return fail(err, "there is no model folder %s", spec);
+        if (spec[0] == '/' || spec[0] == '~' || spec[0] == '.')
+            return fail(err, "there is no model folder %s", spec);
         if (!models_scan(&found, p, a, err)) return false;
         path = by_name(&found, spec, &matches);
         const char **names = NEW_N(a, const char *, found.n + 1);
         for (int i = 0; i < found.n; i++) names[i] = found.list[i].name;
         const char *near = text_nearest(spec, names, found.n);
-        if (!path && matches > 1) return fail(err, "%d models are called %s; give the whole name or the folder", matches, spec);
+        if (!path && matches > 1)
+            return fail(err, "%d models are called %s; give the whole name or the folder", matches,
+                        spec);
         if (!path)
-            return fail(err, "there is no model %s: neither a folder nor a name that `hone models` lists%s%s%s", spec,
-                        near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+            return fail(
+                err,
+                "there is no model %s: neither a folder nor a name that `hone models` lists%s%s%s",
+                spec, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
     const char *real = realpath(path, arena_take(a, 1, PATH_MAX));
     *out = real ? real : path;

@@ -1,7 +1,8 @@
 /* models.h - the base models of this machine, and the settings file that says where they lie.
  *
- * Folders come from $XDG_CONFIG_HOME/hone/config.yaml (`models: [folders]`), HONE_MODELS (separated by
- * ':'), and the Hugging Face hub cache (models--org--name/snapshots/...). The shipped model is first. */
+ * Folders come from $XDG_CONFIG_HOME/hone/config.yaml (`models: [folders]`), HONE_MODELS (separated
+ * by ':'), and the Hugging Face hub cache (models--org--name/snapshots/...). The shipped model is
+ * first. */
 #ifndef HONE_MODELS_H
 #define HONE_MODELS_H
 #include "engine/base/base.h"
@@ -12,22 +13,24 @@ struct places {
     const char *program;                 /* the running binary */
     const char *plugins;                 /* folder of hone-cpu.so */
     const char *assets, *profiles;       /* build tree or PREFIX/share/hone */
-    const char *home;                    /* $HONE_HOME, else $XDG_STATE_HOME/hone, else ~/.local/state/hone */
+    const char *home; /* $HONE_HOME, else $XDG_STATE_HOME/hone, else ~/.local/state/hone */
     const char *runs, *cache;            /* home/runs, home/cache */
     const char *config;                  /* $XDG_CONFIG_HOME/hone/config.yaml */
 };
 bool places_find(struct places *out, struct arena *a, struct err *err);
 
-/* What this machine can do, from `hone engine --probe` (its own process), cached in home/machine.json by
- * processor, library and instruction set. Never loads a backend into this process. */
+/* What this machine can do, from `hone engine --probe` (its own process), cached in
+ * home/machine.json by processor, library and instruction set. Never loads a backend into this
+ * process. */
 struct machine {
-    struct device_info device;           /* the CPU backend's (memory_free is read anew each time) */
+    struct device_info device; /* the CPU backend's (memory_free is read anew each time) */
     double peak_f32, peak_bf16;          /* FLOP/s, measured */
     char problem[200];                   /* why a backend could not be used, or "" */
 };
 bool machine_probe(struct machine *out, const struct places *p, struct arena *a, struct err *err);
 /* The other side: measures with the backend loaded and prints the JSON that machine_probe reads. */
-bool machine_measure(struct buf *json, const char *backend, const struct places *p, struct arena *a, struct err *err);
+bool machine_measure(struct buf *json, const char *backend, const struct places *p, struct arena *a,
+                     struct err *err);
 
 struct fit { bool fits; int64_t bytes; };
 struct model_entry {
@@ -41,7 +44,8 @@ struct model_entry {
 bool models_list(struct model_entry **out, int *n, const struct places *p, const struct machine *m,
                  struct arena *a, struct err *err);
 /* A path, or a name looked up among the model folders: the folder. */
-bool models_find(const char **out, const char *spec, const char *relative_to, const struct places *p,
-                 struct arena *a, struct err *err);
-bool models_add_folder(const char *folder, const struct places *p, struct arena *a, struct err *err); /* writes config.yaml, keeps its comments */
+bool models_find(const char **out, const char *spec, const char *relative_to,
+                 const struct places *p, struct arena *a, struct err *err);
+bool models_add_folder(const char *folder, const struct places *p, struct arena *a,
+                       struct err *err); /* writes config.yaml, keeps its comments */
 #endif

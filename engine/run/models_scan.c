@@ -1,8 +1,8 @@
 /* models_scan.c - where base models lie: the shipped ones, the user's folders, the hub's cache.
  *
- * A configured folder may be a model itself, hold models (at most two levels down: org/name), or be a
- * cache of the Hugging Face hub: models--ORG--NAME/refs/main names a snapshot, snapshots/REVISION/ holds
- * links into blobs/. */
+ * A configured folder may be a model itself, hold models (at most two levels down: org/name), or be
+ * a cache of the Hugging Face hub: models--ORG--NAME/refs/main names a snapshot,
+ * snapshots/REVISION/ holds links into blobs/. */
 #include "engine/run/models_scan.h"
 #include "engine/run/profile_parts.h"
 #include <limits.h>
@@ -22,7 +22,8 @@ static bool ends_with(const char *s, const char *end)
 /* Whether a folder is meant to be a model: its files say so, complete or not. */
 static bool seems_model(const char *dir, struct arena *a)
 {
-    static const char *const ends[] = {".safetensors", ".safetensors.index.json", ".gguf", ".bin", ".pth"};
+    static const char *const ends[] = {".safetensors", ".safetensors.index.json", ".gguf", ".bin",
+                                       ".pth"};
     char **names;
     int n;
     struct err ignored;
@@ -85,12 +86,14 @@ static const char *hub_name(const char *folder, struct arena *a)
 static void scan_hub_entry(struct found_list *l, const char *repo)
 {
     const char *snapshot = hub_snapshot(repo, l->a);
-    if (snapshot && seems_model(snapshot, l->a)) found_add(l, hub_name(path_base(repo), l->a), snapshot, false);
+    if (snapshot && seems_model(snapshot, l->a))
+        found_add(l, hub_name(path_base(repo), l->a), snapshot, false);
 }
 
 /* ---- folders ---- */
 
-static void scan_folder(struct found_list *l, const char *dir, const char *prefix, int depth, bool shipped)
+static void scan_folder(struct found_list *l, const char *dir, const char *prefix, int depth,
+                        bool shipped)
 {
     char **names;
     int n;
@@ -128,13 +131,18 @@ static bool scan_config(struct found_list *l, const struct places *p, struct err
     if (!path_exists(p->config)) return true;
     if (!file_read(&source, p->config, 256 * 1024, l->a, err)) return false;
     if (!yaml_parse(&root, source, &problems, l->a) || problems.n > 0)
-        return fail(err, "%s:%d:%d: %s", p->config, problems.list[0].line, problems.list[0].column, problems.list[0].text);
+        return fail(err, "%s:%d:%d: %s", p->config, problems.list[0].line, problems.list[0].column,
+                    problems.list[0].text);
     const struct node *models = node_get(root, TEXT("models"));
     if (node_is_null(models)) return true;
-    if (models->kind != NODE_LIST) return fail(err, "%s:%d: models: a list of folders is wanted, like [~/models]", p->config, models->line);
+    if (models->kind != NODE_LIST)
+        return fail(err, "%s:%d: models: a list of folders is wanted, like [~/models]", p->config,
+                    models->line);
     for (int i = 0; i < models->n; i++) {
         const struct node *m = models->items[i];
-        if (m->kind != NODE_SCALAR) return fail(err, "%s:%d: models: a list of folders is wanted, like [~/models]", p->config, m->line);
+        if (m->kind != NODE_SCALAR)
+            return fail(err, "%s:%d: models: a list of folders is wanted, like [~/models]",
+                        p->config, m->line);
         scan_folder(l, path_join(l->a, path_dir(l->a, p->config), m->value.p), "", 0, false);
     }
     return true;
@@ -145,7 +153,8 @@ static void scan_hub(struct found_list *l)
     const char *hub = getenv("HF_HUB_CACHE"), *hf = getenv("HF_HOME"), *home = getenv("HOME");
     if (hub && hub[0]) scan_folder(l, hub, "", 1, false);
     else if (hf && hf[0]) scan_folder(l, path_join(l->a, hf, "hub"), "", 1, false);
-    else if (home && home[0]) scan_folder(l, path_join(l->a, home, ".cache/huggingface/hub"), "", 1, false);
+    else if (home && home[0])
+        scan_folder(l, path_join(l->a, home, ".cache/huggingface/hub"), "", 1, false);
 }
 
 bool models_scan(struct found_list *out, const struct places *p, struct arena *a, struct err *err)
@@ -160,7 +169,8 @@ bool models_scan(struct found_list *out, const struct places *p, struct arena *a
 
 /* ---- adding a folder ---- */
 
-static bool config_with(struct text *out, struct text source, const char *folder, struct arena *a, struct err *err)
+static bool config_with(struct text *out, struct text source, const char *folder, struct arena *a,
+                        struct err *err)
 {
     struct problems problems = {0};
     struct node *root;
@@ -176,7 +186,8 @@ static bool config_with(struct text *out, struct text source, const char *folder
             return true;
         }
     if (list && models->n > 0)
-        return profile_text_set(out, source, arena_printf(a, "models.%d", models->n), item.p, a, err);
+        return profile_text_set(out, source, arena_printf(a, "models.%d", models->n), item.p, a,
+                                err);
     buf_printf(&value, "[%s]", item.p);
     return profile_text_set(out, source, "models", value.p, a, err);
 }

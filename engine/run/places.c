@@ -1,8 +1,9 @@
-/* places.c - where hone's own things lie, found from where the program stands, so that a build tree and
- * an installed PREFIX work alike and from any working directory.
+/* places.c - where hone's own things lie, found from where the program stands, so that a build tree
+ * and an installed PREFIX work alike and from any working directory.
  *
  *   build tree   ROOT/build/hone, ROOT/build/hone-cpu.so, ROOT/assets, ROOT/profiles
- *   installed    PREFIX/bin/hone, PREFIX/lib/hone/hone-cpu.so, PREFIX/share/hone/assets and profiles */
+ *   installed    PREFIX/bin/hone, PREFIX/lib/hone/hone-cpu.so, PREFIX/share/hone/assets and
+ * profiles */
 #include "engine/run/models.h"
 #include <pwd.h>
 #include <stdlib.h>
@@ -22,10 +23,12 @@ static const char *program_path(struct arena *a, struct err *err)
     return arena_string(a, path, strlen(path));
 }
 
-/* The nearest folder above `from` (that one included) in which `name` exists; the path of name, or NULL. */
+/* The nearest folder above `from` (that one included) in which `name` exists; the path of name, or
+ * NULL. */
 static const char *above(const char *from, const char *name, struct arena *a)
 {
-    for (const char *dir = from; strcmp(dir, "/") != 0 && strcmp(dir, ".") != 0; dir = path_dir(a, dir)) {
+    for (const char *dir = from; strcmp(dir, "/") != 0 && strcmp(dir, ".") != 0;
+         dir = path_dir(a, dir)) {
         const char *path = path_join(a, dir, name);
         if (path_exists(path)) return path;
     }
@@ -41,7 +44,8 @@ static const char *first_above(const char *from, const char *const *names, int n
     return NULL;
 }
 
-/* A folder of the user's by the XDG rules: $VARIABLE/hone where it is absolute, else ~/fallback/hone. */
+/* A folder of the user's by the XDG rules: $VARIABLE/hone where it is absolute, else
+ * ~/fallback/hone. */
 static const char *user_folder(const char *variable, const char *fallback, struct arena *a)
 {
     const char *set = getenv(variable), *home = getenv("HOME");
@@ -55,7 +59,8 @@ static const char *home_folder(struct arena *a)
 {
     const char *set = getenv("HONE_HOME");
     if (!set || !set[0]) return user_folder("XDG_STATE_HOME", ".local/state", a);
-    return path_join(a, set[0] == '/' || set[0] == '~' ? NULL : getcwd(arena_take(a, 1, 4096), 4096), set);
+    return path_join(
+        a, set[0] == '/' || set[0] == '~' ? NULL : getcwd(arena_take(a, 1, 4096), 4096), set);
 }
 
 bool places_find(struct places *out, struct arena *a, struct err *err)
@@ -65,10 +70,14 @@ bool places_find(struct places *out, struct arena *a, struct err *err)
     const char *program = program_path(a, err);
     if (!program) return false;
     const char *from = path_dir(a, program), *hone = above(from, "hone", a);
-    const char *plugin = first_above(from, plugins, COUNT(plugins), a), *tree = first_above(from, trees, COUNT(trees), a);
+    const char *plugin = first_above(from, plugins, COUNT(plugins), a),
+               *tree = first_above(from, trees, COUNT(trees), a);
     if (!tree)
-        return fail(err, "hone's own files (assets, profiles) are neither beside %s nor in its share/hone; install it again "
-                    "with make install, or run it from its build tree", program);
+        return fail(err,
+                    "hone's own files (assets, profiles) are neither beside %s nor in its "
+                    "share/hone; install it again "
+                    "with make install, or run it from its build tree",
+                    program);
     out->program = hone && !path_is_dir(hone) ? hone : program;
     out->plugins = plugin ? path_dir(a, plugin) : from;
     out->assets = path_dir(a, tree);

@@ -6,7 +6,10 @@
 
 static const char *const recompute_names[] = {"none", "selective", "full"};
 static const char *dtype_name(enum dtype t) { return t == BF16 ? "bf16" : "fp32"; }
-static double percent(int64_t part, int64_t whole) { return whole > 0 ? 100 * (double)part / (double)whole : 0; }
+static double percent(int64_t part, int64_t whole)
+{
+    return whole > 0 ? 100 * (double)part / (double)whole : 0;
+}
 
 /* ---- for people ---- */
 
@@ -16,9 +19,12 @@ static void text_sources(const struct plan *p, struct buf *b)
     buf_printf(b, "\ndata\n");
     for (int i = 0; i < p->n_sources; i++) {
         const struct source_report *r = &p->sources[i].report;
-        buf_printf(b, "  %-14s %s, %s rows, %s tokens, trained %.1f %%, held out %lld, dropped %lld, truncated %lld, bytes lost %lld\n",
-                   p->sources[i].spec.name, r->format, text_count(rows, r->rows), text_count(tokens, r->tokens),
-                   percent(r->tokens_trained, r->tokens), (long long)r->rows_held_out, (long long)r->rows_dropped,
+        buf_printf(b,
+                   "  %-14s %s, %s rows, %s tokens, trained %.1f %%, held out %lld, dropped %lld, "
+                   "truncated %lld, bytes lost %lld\n",
+                   p->sources[i].spec.name, r->format, text_count(rows, r->rows),
+                   text_count(tokens, r->tokens), percent(r->tokens_trained, r->tokens),
+                   (long long)r->rows_held_out, (long long)r->rows_dropped,
                    (long long)r->rows_truncated, (long long)r->bytes_lost);
     }
 }
@@ -29,17 +35,25 @@ static void text_stages(const struct plan *p, const struct profile *profile, str
     buf_printf(b, "\nstages\n");
     for (int i = 0; i < p->n_stages; i++) {
         const struct plan_stage *s = &p->stages[i];
-        buf_printf(b, "  %-14s %s steps of %d windows of %d tokens, %s tokens, trained %.1f %%, about %s\n", s->name,
-                   text_count(steps, s->steps), s->windows_per_step, profile->max_length, text_count(tokens, s->tokens),
-                   percent(s->trained, s->tokens), text_seconds(time, s->seconds));
-        buf_printf(b, "  %-14s micro-batch %d, %d a step; recompute %s; warm-up %lld steps; tokens lost %lld\n", "", s->micro_batch,
-                   s->accumulation, recompute_names[s->training.recompute], (long long)s->warmup, (long long)s->stream.lost);
+        buf_printf(
+            b,
+            "  %-14s %s steps of %d windows of %d tokens, %s tokens, trained %.1f %%, about %s\n",
+            s->name, text_count(steps, s->steps), s->windows_per_step, profile->max_length,
+            text_count(tokens, s->tokens), percent(s->trained, s->tokens),
+            text_seconds(time, s->seconds));
+        buf_printf(b,
+                   "  %-14s micro-batch %d, %d a step; recompute %s; warm-up %lld steps; tokens "
+                   "lost %lld\n",
+                   "", s->micro_batch, s->accumulation, recompute_names[s->training.recompute],
+                   (long long)s->warmup, (long long)s->stream.lost);
         buf_printf(b, "  %-14s", "");
         double sum = 0;
         for (int j = 0; j < profile->stages[i].n_mix; j++) sum += profile->stages[i].mix[j].share;
         for (int j = 0; j < profile->stages[i].n_mix; j++)
-            buf_printf(b, " %s %.1f %% wanted, %.1f %% given, seen %.2f times;", profile->datasets[profile->stages[i].mix[j].dataset].name,
-                       100 * profile->stages[i].mix[j].share / sum, percent(s->stream.source_tokens[j], s->tokens), s->stream.source_epochs[j]);
+            buf_printf(b, " %s %.1f %% wanted, %.1f %% given, seen %.2f times;",
+                       profile->datasets[profile->stages[i].mix[j].dataset].name,
+                       100 * profile->stages[i].mix[j].share / sum,
+                       percent(s->stream.source_tokens[j], s->tokens), s->stream.source_epochs[j]);
         b->p[--b->n] = 0;
         buf_printf(b, "\n");
     }
@@ -52,12 +66,14 @@ static void text_memory(const struct plan *p, struct buf *b)
     const struct plan_stage *largest = p->stages;
     for (int i = 1; i < p->n_stages; i++)
         if (p->stages[i].layout.bytes > largest->layout.bytes) largest = &p->stages[i];
-    buf_printf(b, "\nmemory           %s (%s bytes) in stage %s, of %s free; beside it about %s\n", text_bytes(bytes, p->bytes_peak),
-               text_count(exact, p->bytes_peak), largest->name, p->bytes_free > 0 ? text_bytes(most, p->bytes_free) : "an unknown number",
+    buf_printf(b, "\nmemory           %s (%s bytes) in stage %s, of %s free; beside it about %s\n",
+               text_bytes(bytes, p->bytes_peak), text_count(exact, p->bytes_peak), largest->name,
+               p->bytes_free > 0 ? text_bytes(most, p->bytes_free) : "an unknown number",
                text_bytes(host, p->host_bytes));
     for (int o = 0; o < OWNERS; o++)
         if (largest->layout.owned[o] > 0)
-            buf_printf(b, "  %-14s %8s  %s bytes\n", owner_name((enum owner)o), text_bytes(bytes, largest->layout.owned[o]),
+            buf_printf(b, "  %-14s %8s  %s bytes\n", owner_name((enum owner)o),
+                       text_bytes(bytes, largest->layout.owned[o]),
                        text_count(exact, largest->layout.owned[o]));
 }
 
@@ -73,33 +89,56 @@ void plan_write_text(const struct plan *p, const struct profile *profile, struct
     int64_t most = 0;
     profile_write(profile, b);
     for (int i = 0; i < p->n_stages; i++)
-        if (p->stages[i].layout.parameters_trained > most) most = p->stages[i].layout.parameters_trained;
-    buf_printf(b, "\nmodel            %s: %s, %s parameters, %s; computed in %s\n", p->model_dir, family_name(p->model.family),
-               text_count(x, p->model.parameters), tensor_type_name(p->model.type), dtype_name(p->compute));
+        if (p->stages[i].layout.parameters_trained > most)
+            most = p->stages[i].layout.parameters_trained;
+    buf_printf(b, "\nmodel            %s: %s, %s parameters, %s; computed in %s\n", p->model_dir,
+               family_name(p->model.family), text_count(x, p->model.parameters),
+               tensor_type_name(p->model.type), dtype_name(p->compute));
     text_sources(p, b);
     text_stages(p, profile, b);
     text_memory(p, b);
-    buf_printf(b, "time             about %s for %s steps (%s)\n", text_time(p, time), text_count(x, p->steps), p->seconds_source);
-    buf_printf(b, "disk             %s for the checkpoints that are kept, %s each; %s free\n", text_bytes(need, p->disk_needed),
-               text_bytes(c, p->checkpoint_bytes), p->disk_there >= 0 ? text_bytes(there, p->disk_there) : "unknown");
-    buf_printf(b, "learns           %.1f %% of %s tokens are trained, in at most %s parameters\n", percent(p->trained, p->tokens),
-               text_count(x, p->tokens), text_count(y, most));
+    buf_printf(b, "time             about %s for %s steps (%s)\n", text_time(p, time),
+               text_count(x, p->steps), p->seconds_source);
+    buf_printf(b, "disk             %s for the checkpoints that are kept, %s each; %s free\n",
+               text_bytes(need, p->disk_needed), text_bytes(c, p->checkpoint_bytes),
+               p->disk_there >= 0 ? text_bytes(there, p->disk_there) : "unknown");
+    buf_printf(b, "learns           %.1f %% of %s tokens are trained, in at most %s parameters\n",
+               percent(p->trained, p->tokens), text_count(x, p->tokens), text_count(y, most));
     for (int i = 0; i < p->warnings.n; i++) buf_printf(b, "! %s\n", p->warnings.list[i].text);
 }
 
 /* ---- for programs ---- */
 
-static void put_int(struct buf *b, const char *key, int64_t v) { json_put_key(b, key); json_put_int(b, v); }
-static void put_num(struct buf *b, const char *key, double v) { json_put_key(b, key); json_put_num(b, v); }
-static void put_text(struct buf *b, const char *key, const char *v) { json_put_key(b, key); json_put_text(b, text_of(v)); }
+static void put_int(struct buf *b, const char *key, int64_t v)
+{
+    json_put_key(b, key);
+    json_put_int(b, v);
+}
+static void put_num(struct buf *b, const char *key, double v)
+{
+    json_put_key(b, key);
+    json_put_num(b, v);
+}
+static void put_text(struct buf *b, const char *key, const char *v)
+{
+    json_put_key(b, key);
+    json_put_text(b, text_of(v));
+}
 
 static void json_source(const struct source *s, struct buf *b)
 {
     const struct source_report *r = &s->report;
-    const struct { const char *key; int64_t v; } numbers[] = {
-        {"rows", r->rows}, {"bad", r->rows_bad}, {"held_out", r->rows_held_out}, {"dropped", r->rows_dropped}, {"truncated", r->rows_truncated},
-        {"tokens", r->tokens}, {"trained", r->tokens_trained}, {"tokens_truncated", r->tokens_truncated}, {"bytes_lost", r->bytes_lost},
-        {"longest", r->longest}};
+    const struct { const char *key; int64_t v;
+    } numbers[] = {{"rows", r->rows},
+                   {"bad", r->rows_bad},
+                   {"held_out", r->rows_held_out},
+                   {"dropped", r->rows_dropped},
+                   {"truncated", r->rows_truncated},
+                   {"tokens", r->tokens},
+                   {"trained", r->tokens_trained},
+                   {"tokens_truncated", r->tokens_truncated},
+                   {"bytes_lost", r->bytes_lost},
+                   {"longest", r->longest}};
     buf_printf(b, "{");
     put_text(b, "name", s->spec.name);
     put_text(b, "path", s->spec.path);
@@ -117,7 +156,8 @@ static void json_memory(const struct layout *l, struct buf *b)
     buf_printf(b, "}");
 }
 
-static void json_mix(const struct plan_stage *s, const struct stage *stage, const struct profile *profile, struct buf *b)
+static void json_mix(const struct plan_stage *s, const struct stage *stage,
+                     const struct profile *profile, struct buf *b)
 {
     double sum = 0;
     for (int j = 0; j < stage->n_mix; j++) sum += stage->mix[j].share;
@@ -134,12 +174,21 @@ static void json_mix(const struct plan_stage *s, const struct stage *stage, cons
     buf_printf(b, "}");
 }
 
-static void json_stage(const struct plan_stage *s, const struct stage *stage, const struct profile *profile, struct buf *b)
+static void json_stage(const struct plan_stage *s, const struct stage *stage,
+                       const struct profile *profile, struct buf *b)
 {
-    const struct { const char *key; int64_t v; } numbers[] = {
-        {"steps", s->steps}, {"windows", s->windows}, {"tokens", s->tokens}, {"trained", s->trained}, {"windows_per_step", s->windows_per_step},
-        {"micro_batch", s->micro_batch}, {"accumulation", s->accumulation}, {"warmup", s->warmup}, {"buckets", s->stream.buckets},
-        {"tokens_lost", s->stream.lost}, {"parameters_trained", s->layout.parameters_trained}};
+    const struct { const char *key; int64_t v;
+    } numbers[] = {{"steps", s->steps},
+                   {"windows", s->windows},
+                   {"tokens", s->tokens},
+                   {"trained", s->trained},
+                   {"windows_per_step", s->windows_per_step},
+                   {"micro_batch", s->micro_batch},
+                   {"accumulation", s->accumulation},
+                   {"warmup", s->warmup},
+                   {"buckets", s->stream.buckets},
+                   {"tokens_lost", s->stream.lost},
+                   {"parameters_trained", s->layout.parameters_trained}};
     buf_printf(b, "{");
     put_text(b, "name", s->name);
     for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
@@ -173,21 +222,31 @@ void plan_write_json(const struct plan *p, const struct profile *profile, struct
     json_model(p, b);
     json_put_key(b, "sources");
     buf_printf(b, "[");
-    for (int i = 0; i < p->n_sources; i++) buf_printf(b, "%s", i ? ", " : ""), json_source(&p->sources[i], b);
+    for (int i = 0; i < p->n_sources; i++)
+        buf_printf(b, "%s", i ? ", " : ""), json_source(&p->sources[i], b);
     buf_printf(b, "]");
     json_put_key(b, "stages");
     buf_printf(b, "[");
     for (int i = 0; i < p->n_stages; i++)
-        buf_printf(b, "%s", i ? ", " : ""), json_stage(&p->stages[i], &profile->stages[i], profile, b);
+        buf_printf(b, "%s", i ? ", " : ""),
+            json_stage(&p->stages[i], &profile->stages[i], profile, b);
     buf_printf(b, "]");
-    const struct { const char *key; int64_t v; } numbers[] = {
-        {"steps", p->steps}, {"tokens", p->tokens}, {"trained", p->trained}, {"memory", p->bytes_peak}, {"memory_free", p->bytes_free},
-        {"host_memory", p->host_bytes}, {"checkpoint_bytes", p->checkpoint_bytes}, {"disk", p->disk_needed}, {"disk_free", p->disk_there}};
+    const struct { const char *key; int64_t v;
+    } numbers[] = {{"steps", p->steps},
+                   {"tokens", p->tokens},
+                   {"trained", p->trained},
+                   {"memory", p->bytes_peak},
+                   {"memory_free", p->bytes_free},
+                   {"host_memory", p->host_bytes},
+                   {"checkpoint_bytes", p->checkpoint_bytes},
+                   {"disk", p->disk_needed},
+                   {"disk_free", p->disk_there}};
     for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
     put_num(b, "seconds", p->seconds);
     put_text(b, "seconds_source", p->seconds_source);
     json_put_key(b, "warnings");
     buf_printf(b, "[");
-    for (int i = 0; i < p->warnings.n; i++) buf_printf(b, "%s", i ? ", " : ""), json_put_text(b, text_of(p->warnings.list[i].text));
+    for (int i = 0; i < p->warnings.n; i++)
+        buf_printf(b, "%s", i ? ", " : ""), json_put_text(b, text_of(p->warnings.list[i].text));
     buf_printf(b, "]}\n");
 }

@@ -1,10 +1,10 @@
 /* profile.h - the YAML file that says what to teach, to which model, in which stages.
  *
- * Every key is one row of the table in fields.c (path, type, unit, range, default, choices, a sentence):
- * parser, check, form, `--set`, `hone help profile` and the manual read that row. Keys are those of
- * Hugging Face's Trainer, PEFT, axolotl and LLaMA-Factory. `1e-4` is a number; `5M`, `8k`, `3%`, `90s`
- * are accepted where they make sense. All errors of a file are found at once. What this version
- * does not do yet is refused by name.
+ * Every key is one row of the table in fields.c (path, type, unit, range, default, choices, a
+ * sentence): parser, check, form, `--set`, `hone help profile` and the manual read that row. Keys
+ * are those of Hugging Face's Trainer, PEFT, axolotl and LLaMA-Factory. `1e-4` is a number; `5M`,
+ * `8k`, `3%`, `90s` are accepted where they make sense. All errors of a file are found at once.
+ * What this version does not do yet is refused by name.
  *
  * Editing splices the bytes of one value; everything else of the file stays as it is. */
 #ifndef HONE_PROFILE_H
@@ -24,11 +24,13 @@ struct settings {
         int rank; double alpha, dropout; const char *const *targets; int n_targets;
         bool rank_stabilised; const char *init_from;
     } lora;
-    double learning_rate, min_lr_ratio, warmup_ratio; int64_t warmup_steps;  /* warmup_steps -1: by ratio */
+    double learning_rate, min_lr_ratio, warmup_ratio;
+    int64_t warmup_steps; /* warmup_steps -1: by ratio */
     enum schedule schedule;
     double beta1, beta2, eps, weight_decay; bool decay_all;
     double max_grad_norm;
-    int64_t batch_tokens; int micro_batch_size, gradient_accumulation_steps; /* 0: chosen by the plan */
+    int64_t batch_tokens;
+    int micro_batch_size, gradient_accumulation_steps; /* 0: chosen by the plan */
     enum packing_kind packing;
     int recompute;                               /* enum recompute, or -1: auto */
     double neftune_alpha;
@@ -44,7 +46,7 @@ struct stage {
 };
 
 struct profile {
-    const char *path, *dir;                      /* the file, and the folder that its paths are relative to */
+    const char *path, *dir; /* the file, and the folder that its paths are relative to */
     const char *about;                           /* the head comment */
     const char *name, *base_model, *device, *dtype, *template;
     int64_t seed; int max_length;
@@ -57,24 +59,28 @@ struct profile {
     struct { struct sampling sampling; int max_new_tokens; const char *system; } chat;
 };
 
-struct problem { int line, column; char text[400]; };     /* "path: what is wrong, what is allowed" */
+/* text: "path: what is wrong, what is allowed". Line 0: it came from `sets`. */
+struct problem { int line, column; char text[400]; };
 struct problems { struct problem *list; int n, cap; bool warnings_only; };
 
-/* Reads a file, then applies `sets` ("stages.0.max_steps=20") through the same rows. false: problems lists
- * all errors in file order, and err is the first of them as "file:line:column: ...". Paths are made
- * absolute. Opens no model and no data. */
+/* Reads a file, then applies `sets` ("stages.0.max_steps=20") through the same rows. false:
+ * problems lists all errors in file order, and err is the first of them as "file:line:column: ...".
+ * Paths are made absolute. Opens no model and no data. */
 bool profile_read(struct profile *out, const char *path, const char *const *sets, int n_sets,
                   struct problems *problems, struct arena *a, struct err *err);
-bool profile_parse(struct profile *out, struct text source, const char *path, const char *const *sets, int n_sets,
-                   struct problems *problems, struct arena *a, struct err *err);
+bool profile_parse(struct profile *out, struct text source, const char *path,
+                   const char *const *sets, int n_sets, struct problems *problems, struct arena *a,
+                   struct err *err);
 /* Things that are allowed and unusual ("learning_rate 2e-3 is high for full training"). */
 void profile_warnings(const struct profile *p, struct problems *out, struct arena *a);
-/* The whole profile as YAML with every default written out and paths absolute: read again it is equal. */
+/* The whole profile as YAML with every default written out and paths absolute: read again it is
+ * equal. */
 void profile_write(const struct profile *p, struct buf *out);
 
 /* ---- the table, for forms and help ---- */
 
-enum field_type { FIELD_TEXT, FIELD_PATH, FIELD_INT, FIELD_NUM, FIELD_BOOL, FIELD_CHOICE, FIELD_LIST, FIELD_SHARES };
+enum field_type { FIELD_TEXT, FIELD_PATH, FIELD_INT, FIELD_NUM,
+                  FIELD_BOOL, FIELD_CHOICE, FIELD_LIST, FIELD_SHARES };
 /* Settings stand at the root, as defaults of all stages, and in a stage. */
 enum field_scope { SCOPE_ROOT, SCOPE_DATASET, SCOPE_SETTINGS, SCOPE_STAGE, SCOPES };
 struct field {
@@ -84,28 +90,30 @@ struct field {
     const char *unit;             /* "tokens", "steps", "share" (3% is accepted), "" */
     double least, most;           /* of a number; of a text or list: the most characters or items */
     const char *preset;           /* the default as it would be written; "" = required or none */
-    const char *choices;          /* "auto | cpu | cuda", or NULL; of a number: a word that stands for "chosen by the plan" */
+    const char *choices;          /* "auto | cpu | cuda", or NULL; of a number: a word for "open" */
     const char *says;             /* one sentence */
-    bool built;                   /* false: any value but the preset or the choices is refused by name */
+    bool built;                   /* false: all but preset and choices is refused by name */
     /* What follows is how profile*.c keeps a value, and of no interest elsewhere. */
     int store, at, count_at;      /* enum store; bytes into struct profile, source_spec or stage */
-    int base;                     /* a choice: the value of its first word; a number: the value that means "not said" */
+    int base;                     /* a choice: its first word's value; a number: "not said" */
     bool (*check)(const char *const *words, int n, struct err *err);
 };
 extern const struct field profile_fields[];
 extern const int profile_n_fields;
-/* The row of a path with its indexes ("stages.1.lora.rank", "datasets.zh.path", "stages.0.datasets.zh"), or NULL. */
+/* The row of a path with its indexes ("stages.1.lora.rank", "datasets.zh.path",
+ * "stages.0.datasets.zh"), or NULL. */
 const struct field *profile_field(const char *path);
 /* The nearest path that exists, for messages; NULL where none is near. */
 const char *profile_field_nearest(const char *path);
 
 /* ---- editing the text ---- */
 
-/* The value at a path ("stages.1.learning_rate") as it stands in the text, or in *out with n = 0 where the
- * file does not say it. */
-bool profile_text_get(struct text *out, struct text source, const char *path, struct arena *a, struct err *err);
-/* The text with that value set (added where absent, at the place its map ends) or, with value NULL, removed.
- * Checked: re-read, the two trees differ only there, else refused. */
+/* The value at a path ("stages.1.learning_rate") as it stands in the text, or in *out with n = 0
+ * where the file does not say it. */
+bool profile_text_get(struct text *out, struct text source, const char *path, struct arena *a,
+                      struct err *err);
+/* The text with that value set (added where absent, at the place its map ends) or, with value NULL,
+ * removed. Checked: re-read, the two trees differ only there, else refused. */
 bool profile_text_set(struct text *out, struct text source, const char *path, const char *value,
                       struct arena *a, struct err *err);
 #endif

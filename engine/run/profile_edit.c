@@ -1,7 +1,8 @@
 /* profile_edit.c - changing one value of a YAML text and no other byte of it.
  *
- * The tree's marks say which bytes to replace. The new text is read again and must be the old tree with
- * just that change, else the edit is refused: so a rare shape of YAML costs an edit, never a file. */
+ * The tree's marks say which bytes to replace. The new text is read again and must be the old tree
+ * with just that change, else the edit is refused: so a rare shape of YAML costs an edit, never a
+ * file. */
 #include "engine/run/profile_parts.h"
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ static bool trail_make(struct trail *t, struct node *root, const char *path, str
     *t = (struct trail){.nodes = {root}};
     for (const char *p = path; p;) {
         const char *dot = strchr(p, '.');
-        if (t->n == WORDS_MOST) return fail(err, "%s: the path has more than %d words", path, WORDS_MOST);
+        if (t->n == WORDS_MOST)
+            return fail(err, "%s: the path has more than %d words", path, WORDS_MOST);
         t->words[t->n++] = (struct text){p, dot ? (size_t)(dot - p) : strlen(p)};
         p = dot ? dot + 1 : NULL;
     }
@@ -56,7 +58,8 @@ static bool parse(struct node **root, struct text source, struct arena *a, struc
         }
         return true;
     }
-    return fail(err, "line %d, column %d: %s", problems.list[0].line, problems.list[0].column, problems.list[0].text);
+    return fail(err, "line %d, column %d: %s", problems.list[0].line, problems.list[0].column,
+                problems.list[0].text);
 }
 
 /* The end of a value without the line break that ends a | or > text. */
@@ -67,7 +70,8 @@ static size_t value_end(struct text source, const struct node *n)
     return end;
 }
 
-bool profile_text_get(struct text *out, struct text source, const char *path, struct arena *a, struct err *err)
+bool profile_text_get(struct text *out, struct text source, const char *path, struct arena *a,
+                      struct err *err)
 {
     struct node *root;
     struct trail t;
@@ -92,20 +96,23 @@ static struct node *in_brackets(const char *value, struct arena *a)
     return ok && list->kind == NODE_LIST ? list : NULL;
 }
 
-/* What is written for a value, and the node it must read as. A text that YAML would take for something
- * else gets quotes; several words for a list get brackets. */
-static const char *fragment(const struct node **reads, const char *path, const char *value, struct arena *a)
+/* What is written for a value, and the node it must read as. A text that YAML would take for
+ * something else gets quotes; several words for a list get brackets. */
+static const char *fragment(const struct node **reads, const char *path, const char *value,
+                            struct arena *a)
 {
     const struct field *f = profile_field(path);
     bool word = !f || f->type == FIELD_TEXT || f->type == FIELD_PATH || f->type == FIELD_LIST;
     const struct node *list = in_brackets(value, a);
     const struct node *one = list && list->n == 1 ? list->items[0] : NULL;
-    bool same = one && one->kind == NODE_SCALAR && (text_equal(one->value, text_of(value)) || !one->plain) && !node_is_null(one);
+    bool same = one && one->kind == NODE_SCALAR &&
+                (text_equal(one->value, text_of(value)) || !one->plain) && !node_is_null(one);
     if (f && f->type == FIELD_LIST && list && list->n != 1) {
         *reads = list;
         return arena_printf(a, "[%s]", value);
     }
-    if (same || (one && f && !(f->type == FIELD_TEXT || f->type == FIELD_PATH)) || (one && !f && one->kind != NODE_SCALAR)) {
+    if (same || (one && f && !(f->type == FIELD_TEXT || f->type == FIELD_PATH)) ||
+        (one && !f && one->kind != NODE_SCALAR)) {
         *reads = one;
         return value;
     }
@@ -126,7 +133,8 @@ static size_t line_start(struct text s, size_t at)
     return at;
 }
 
-/* After the line break of the line that holds the byte before `at`; for a | text that ends there, `at`. */
+/* After the line break of the line that holds the byte before `at`; for a | text that ends there,
+ * `at`. */
 static size_t line_after(struct text s, size_t at)
 {
     if (at > 0 && s.p[at - 1] == '\n') return at;
@@ -146,11 +154,13 @@ static const char *line_break(struct text s)
     return p && p > s.p && p[-1] == '\r' ? "\r\n" : "\n";
 }
 
-static void replace_value(struct splice *out, struct text s, const struct node *key, const struct node *n, const char *text)
+static void replace_value(struct splice *out, struct text s, const struct node *key,
+                          const struct node *n, const char *text)
 {
     out->from = n->start;
     out->to = value_end(s, n);
-    if (key && n->kind != NODE_SCALAR && !n->flow) { /* a block below its key: the value moves beside it */
+    if (key && n->kind != NODE_SCALAR &&
+        !n->flow) { /* a block below its key: the value moves beside it */
         out->from = key->end;
         while (s.p[out->from] != ':') out->from++;
         out->from++;
@@ -162,7 +172,8 @@ static void replace_value(struct splice *out, struct text s, const struct node *
 }
 
 /* Adds an entry ("key: value" or "value") to a list or map. */
-static void add_entry(struct splice *out, struct text s, const struct node *parent, const char *entry)
+static void add_entry(struct splice *out, struct text s, const struct node *parent,
+                      const char *entry)
 {
     const struct node *last = parent->n ? parent->items[parent->n - 1] : NULL;
     if (parent->flow) {
@@ -175,7 +186,8 @@ static void add_entry(struct splice *out, struct text s, const struct node *pare
     out->from = out->to = line_after(s, end);
     const char *nl = line_break(s);
     if (out->from > 0 && s.p[out->from - 1] != '\n') buf_printf(&out->text, "%s", nl);
-    buf_printf(&out->text, "%*s%s%s%s", parent->n ? parent->column - 1 : 0, "", parent->kind == NODE_LIST ? "- " : "", entry, nl);
+    buf_printf(&out->text, "%*s%s%s%s", parent->n ? parent->column - 1 : 0, "",
+               parent->kind == NODE_LIST ? "- " : "", entry, nl);
 }
 
 /* The '-' of a block list's item. */
@@ -194,7 +206,8 @@ static size_t entry_start(struct text s, const struct node *parent, int i)
     return parent->flow ? parent->items[i]->start : dash_of(s, parent->items[i]);
 }
 
-static bool remove_entry(struct splice *out, struct text s, const struct node *parent, int i, struct err *err)
+static bool remove_entry(struct splice *out, struct text s, const struct node *parent, int i,
+                         struct err *err)
 {
     const struct node *item = parent->items[i];
     size_t start = entry_start(s, parent, i);
@@ -205,10 +218,13 @@ static bool remove_entry(struct splice *out, struct text s, const struct node *p
         return true;
     }
     size_t first = line_start(s, start);
-    bool alone = blank_between(s, first == 0 && s.n >= 3 && memcmp(s.p, "\xEF\xBB\xBF", 3) == 0 ? 3 : first, start);
-    if (!alone && i + 1 == parent->n) return fail(err, "it is all that its list entry says; remove the entry itself");
+    bool alone = blank_between(
+        s, first == 0 && s.n >= 3 && memcmp(s.p, "\xEF\xBB\xBF", 3) == 0 ? 3 : first, start);
+    if (!alone && i + 1 == parent->n)
+        return fail(err, "it is all that its list entry says; remove the entry itself");
     out->from = alone ? first : start;
-    out->to = alone ? line_after(s, item->end > start ? item->end : start) : entry_start(s, parent, i + 1);
+    out->to = alone ? line_after(s, item->end > start ? item->end : start)
+                    : entry_start(s, parent, i + 1);
     return true;
 }
 
@@ -232,24 +248,30 @@ static bool is_next_index(const struct trail *t)
 {
     char *end, digits[8] = "";
     const struct node *list = t->nodes[t->there];
-    if (list->kind != NODE_LIST || t->there + 1 != t->n || t->words[t->there].n == 0 || t->words[t->there].n > 6) return false;
+    if (list->kind != NODE_LIST || t->there + 1 != t->n || t->words[t->there].n == 0 ||
+        t->words[t->there].n > 6)
+        return false;
     memcpy(digits, t->words[t->there].p, t->words[t->there].n);
     return strtol(digits, &end, 10) == list->n && !*end;
 }
 
-static bool splice_set(struct splice *out, struct text s, const struct trail *t, const char *path, const char *value,
-                       struct arena *a, struct err *err)
+static bool splice_set(struct splice *out, struct text s, const struct trail *t, const char *path,
+                       const char *value, struct arena *a, struct err *err)
 {
     const struct node *deepest = t->nodes[t->there];
     const struct node *parent = t->there > 0 ? t->nodes[t->there - 1] : NULL;
-    const struct node *key = parent && parent->kind == NODE_MAP ? parent->keys[t->index[t->there - 1]] : NULL;
+    const struct node *key =
+        parent && parent->kind == NODE_MAP ? parent->keys[t->index[t->there - 1]] : NULL;
     if (t->there == t->n) {
         replace_value(out, s, key, deepest, value);
         return true;
     }
     if (is_next_index(t)) add_entry(out, s, deepest, value);
-    else if (deepest->kind == NODE_MAP) add_entry(out, s, deepest, entry_text(t, t->there, value, a));
-    else if (key && node_is_null(deepest)) replace_value(out, s, key, deepest, arena_printf(a, "{%s}", entry_text(t, t->there, value, a)));
+    else if (deepest->kind == NODE_MAP)
+        add_entry(out, s, deepest, entry_text(t, t->there, value, a));
+    else if (key && node_is_null(deepest))
+        replace_value(out, s, key, deepest,
+                      arena_printf(a, "{%s}", entry_text(t, t->there, value, a)));
     else return fail(err, "%s: there is no such place in this file", path);
     return true;
 }
@@ -293,16 +315,20 @@ static struct text spliced(struct text s, const struct splice *x, struct arena *
     return buf_text(&b);
 }
 
-static bool reads_as(struct text text, const struct node *wanted, const char *path, struct arena *a, struct err *err)
+static bool reads_as(struct text text, const struct node *wanted, const char *path, struct arena *a,
+                     struct err *err)
 {
     struct node *got;
     struct err why = {0};
     if (parse(&got, text, a, &why) && node_equal(got, wanted)) return true;
-    return fail(err, "%s: the file cannot be changed there without touching more of it%s%s; edit it by hand (E)", path,
-                why.text[0] ? ": " : "", why.text);
+    return fail(
+        err,
+        "%s: the file cannot be changed there without touching more of it%s%s; edit it by hand (E)",
+        path, why.text[0] ? ": " : "", why.text);
 }
 
-bool profile_text_set(struct text *out, struct text source, const char *path, const char *value, struct arena *a, struct err *err)
+bool profile_text_set(struct text *out, struct text source, const char *path, const char *value,
+                      struct arena *a, struct err *err)
 {
     struct node *root, *wanted;
     struct trail t, mirror;
@@ -321,7 +347,8 @@ bool profile_text_set(struct text *out, struct text source, const char *path, co
         tree_set(&mirror, reads, a);
     } else {
         int level = remove_level(&t);
-        if (!remove_entry(&x, source, t.nodes[level], t.index[level], err)) return fail_in(err, "%s", path);
+        if (!remove_entry(&x, source, t.nodes[level], t.index[level], err))
+            return fail_in(err, "%s", path);
         tree_remove(mirror.nodes[level], mirror.index[level]);
     }
     struct text text = spliced(source, &x, a);

@@ -4,12 +4,27 @@
 #include "engine/run/yaml_tree.h"
 
 /* How a value is kept in its struct. */
-enum store { STORE_NOTHING, STORE_TEXT, STORE_PATH, STORE_MODEL, STORE_TEMPLATE, STORE_INT, STORE_INT64, STORE_NUM,
-             STORE_FLOAT, STORE_BOOL, STORE_ENUM, STORE_FLAG, STORE_WORDS, STORE_PATHS };
+enum store {
+    STORE_NOTHING,
+    STORE_TEXT,
+    STORE_PATH,
+    STORE_MODEL,
+    STORE_TEMPLATE,
+    STORE_INT,
+    STORE_INT64,
+    STORE_NUM,
+    STORE_FLOAT,
+    STORE_BOOL,
+    STORE_ENUM,
+    STORE_FLAG,
+    STORE_WORDS,
+    STORE_PATHS
+};
 
 enum { STAGES_MOST = 256, DATASETS_MOST = 256, FIELDS_MOST = 128 };
 
-/* Settings of which one level of the file says at most one; saying one takes the others' default away. */
+/* Settings of which one level of the file says at most one; saying one takes the others' default
+ * away. */
 struct one_of { const char *paths[3]; };
 extern const struct one_of fields_one_of[];
 extern const int fields_n_one_of;
@@ -30,7 +45,8 @@ bool field_choice(const char *choices, struct text word, int *index);  /* "a | b
 /* Where problems go, and what paths are relative to. */
 struct reading { struct problems *problems; struct arena *a; const char *dir; };
 /* Reads a node into its struct at `base`; a problem names `path`. A null node changes nothing. */
-bool field_read(struct reading *r, const struct field *f, void *base, const struct node *n, const char *path);
+bool field_read(struct reading *r, const struct field *f, void *base, const struct node *n,
+                const char *path);
 void field_preset(const struct field *f, void *base, struct arena *a);     /* the default */
 void field_unset(const struct field *f, void *base);
 bool field_is_unset(const struct field *f, const void *base);
@@ -41,5 +57,6 @@ void yaml_put_text(struct buf *out, struct text t);
 void yaml_put_num(struct buf *out, double v);        /* the shortest that reads back equal */
 
 /* The same name in a problem whether the value comes from the file or from `--set`. */
-void profile_problem(struct reading *r, const struct node *n, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void profile_problem(struct reading *r, const struct node *n, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 #endif

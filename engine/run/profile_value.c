@@ -1,7 +1,7 @@
 /* profile_value.c - one value of a profile: from a node to its struct, and back to text.
  *
- * Numbers are read by hand because YAML 1.1 readers make a text of 1e-4 and an octal number of 010, and
- * because people write 5M, 8k and 3%. */
+ * Numbers are read by hand because YAML 1.1 readers make a text of 1e-4 and an octal number of 010,
+ * and because people write 5M, 8k and 3%. */
 #include "engine/run/profile_parts.h"
 #include <errno.h>
 #include <math.h>
@@ -28,24 +28,30 @@ static const char *quote(const struct node *n, struct arena *a)
     size_t most = n->value.n > 60 ? 60 : n->value.n;
     while (most > 0 && most < n->value.n && (n->value.p[most] & 0xC0) == 0x80) most--;
     text_safe(&b, (struct text){n->value.p, most}, false);
-    return arena_printf(a, "%s%.*s%s%s", n->plain ? "" : "\"", (int)b.n, b.p ? b.p : "", most < n->value.n ? "..." : "",
-                        n->plain ? "" : "\"");
+    return arena_printf(a, "%s%.*s%s%s", n->plain ? "" : "\"", (int)b.n, b.p ? b.p : "",
+                        most < n->value.n ? "..." : "", n->plain ? "" : "\"");
 }
 
 /* ---- numbers ---- */
 
 enum suffix_kind { SUFFIX_NONE, SUFFIX_COUNT, SUFFIX_SHARE, SUFFIX_TIME };
-static const struct { const char *text; double factor; enum suffix_kind kind; } suffixes[] = {
-    {"", 1, SUFFIX_NONE}, {"k", 1e3, SUFFIX_COUNT}, {"K", 1e3, SUFFIX_COUNT}, {"M", 1e6, SUFFIX_COUNT},
-    {"G", 1e9, SUFFIX_COUNT}, {"B", 1e9, SUFFIX_COUNT}, {"Ki", 1024, SUFFIX_COUNT}, {"Mi", 1048576, SUFFIX_COUNT},
-    {"%", 0.01, SUFFIX_SHARE}, {"s", 1, SUFFIX_TIME}, {"min", 60, SUFFIX_TIME}, {"h", 3600, SUFFIX_TIME},
+static const struct { const char *text; double factor; enum suffix_kind kind;
+} suffixes[] = {
+    {"", 1, SUFFIX_NONE},       {"k", 1e3, SUFFIX_COUNT},      {"K", 1e3, SUFFIX_COUNT},
+    {"M", 1e6, SUFFIX_COUNT},   {"G", 1e9, SUFFIX_COUNT},      {"B", 1e9, SUFFIX_COUNT},
+    {"Ki", 1024, SUFFIX_COUNT}, {"Mi", 1048576, SUFFIX_COUNT}, {"%", 0.01, SUFFIX_SHARE},
+    {"s", 1, SUFFIX_TIME},      {"min", 60, SUFFIX_TIME},      {"h", 3600, SUFFIX_TIME},
 };
 
-/* How many bytes of p are a decimal number: sign, digits with '_' between them, a fraction, an exponent. */
+/* How many bytes of p are a decimal number: sign, digits with '_' between them, a fraction, an
+ * exponent. */
 static size_t number_length(const char *p)
 {
     size_t i = *p == '+' || *p == '-', digits = 0;
-    for (; (p[i] >= '0' && p[i] <= '9') || (p[i] == '_' && digits && p[i + 1] >= '0' && p[i + 1] <= '9'); i++) digits++;
+    for (; (p[i] >= '0' && p[i] <= '9') ||
+           (p[i] == '_' && digits && p[i + 1] >= '0' && p[i + 1] <= '9');
+         i++)
+        digits++;
     if (p[i] == '.')
         for (i++; p[i] >= '0' && p[i] <= '9'; i++) digits++;
     if (!digits) return 0;
@@ -71,24 +77,30 @@ static const char *scan_number(double *out, const struct field *f, const char *p
         return "some readers take a leading zero for an octal number; write it without";
     while (k < COUNT(suffixes) && strcmp(p + n, suffixes[k].text) != 0) k++;
     if (k == COUNT(suffixes))
-        return arena_printf(a, "'%.20s' is no unit; k, M, G, Ki, Mi%s are known", p + n, f->unit[0] == 's' ? " and %" : "");
+        return arena_printf(a, "'%.20s' is no unit; k, M, G, Ki, Mi%s are known", p + n,
+                            f->unit[0] == 's' ? " and %" : "");
     enum suffix_kind kind = suffixes[k].kind;
     if (kind == SUFFIX_TIME)
-        return f->unit[0] ? arena_printf(a, "this is a time, and it counts %s", f->unit) : "this is a time; a plain number is wanted";
+        return f->unit[0] ? arena_printf(a, "this is a time, and it counts %s", f->unit)
+                          : "this is a time; a plain number is wanted";
     if (kind == SUFFIX_COUNT && f->type != FIELD_INT)
         return arena_printf(a, "%s is for counts; a plain number is wanted", suffixes[k].text);
-    if (kind == SUFFIX_SHARE && strcmp(f->unit, "share") != 0) return "% is for shares; a plain number is wanted";
+    if (kind == SUFFIX_SHARE && strcmp(f->unit, "share") != 0)
+        return "% is for shares; a plain number is wanted";
     double v = strtod(digits, NULL);
     *out = kind == SUFFIX_SHARE ? v / 100 : v * suffixes[k].factor;
-    if (f->type == FIELD_INT && isfinite(*out) && *out != floor(*out)) return "a whole number is wanted";
+    if (f->type == FIELD_INT && isfinite(*out) && *out != floor(*out))
+        return "a whole number is wanted";
     return NULL;
 }
 
-static bool read_number(struct reading *r, double *out, const struct field *f, const struct node *n, const char *path)
+static bool read_number(struct reading *r, double *out, const struct field *f, const struct node *n,
+                        const char *path)
 {
     const char *why;
     if (n->kind != NODE_SCALAR || !n->plain)
-        why = n->kind == NODE_SCALAR ? "this is a text; write the number without quotes" : "a number is wanted";
+        why = n->kind == NODE_SCALAR ? "this is a text; write the number without quotes"
+                                     : "a number is wanted";
     else if (strlen(n->value.p) != n->value.n)
         why = "a number is wanted";
     else
@@ -101,7 +113,8 @@ static bool read_number(struct reading *r, double *out, const struct field *f, c
     char least[40], most[40];
     snprintf(least, sizeof least, f->type == FIELD_INT ? "%.0f" : "%g", f->least);
     snprintf(most, sizeof most, f->type == FIELD_INT ? "%.0f" : "%g", f->most);
-    profile_problem(r, n, "%s: %s is out of range; %s to %s is allowed", path, quote(n, r->a), least, most);
+    profile_problem(r, n, "%s: %s is out of range; %s to %s is allowed", path, quote(n, r->a),
+                    least, most);
     return false;
 }
 
@@ -133,9 +146,10 @@ static double get_number(const struct field *f, const void *base)
 
 static bool read_bool(struct reading *r, bool *out, const struct node *n, const char *path)
 {
-    static const struct { const char *word; bool is; } words[] = {
-        {"true", true}, {"false", false}, {"True", true}, {"False", false}, {"TRUE", true}, {"FALSE", false},
-        {"yes", true}, {"no", false}, {"on", true}, {"off", false}};
+    static const struct { const char *word; bool is;
+    } words[] = {{"true", true}, {"false", false}, {"True", true}, {"False", false},
+                 {"TRUE", true}, {"FALSE", false}, {"yes", true},  {"no", false},
+                 {"on", true},   {"off", false}};
     for (size_t i = 0; n->kind == NODE_SCALAR && n->plain && i < COUNT(words); i++)
         if (text_is(n->value, words[i].word)) {
             *out = words[i].is;
@@ -157,25 +171,29 @@ static const char *nearest_choice(const char *choices, const char *word, struct 
     return text_nearest(word, names, n);
 }
 
-static bool read_choice(struct reading *r, int *index, const struct field *f, const struct node *n, const char *path)
+static bool read_choice(struct reading *r, int *index, const struct field *f, const struct node *n,
+                        const char *path)
 {
     if (n->kind == NODE_SCALAR && field_choice(f->choices, n->value, index)) return true;
     if (n->kind == NODE_SCALAR && field_choice_is_unbuilt(path, n->value)) {
-        profile_problem(r, n, "%s: %s is not built yet; allowed is %s", path, n->value.p, f->choices);
+        profile_problem(r, n, "%s: %s is not built yet; allowed is %s", path, n->value.p,
+                        f->choices);
         return false;
     }
     const char *near = n->kind == NODE_SCALAR ? nearest_choice(f->choices, n->value.p, r->a) : NULL;
-    profile_problem(r, n, "%s: %s is not known%s%s%s; allowed is %s", path, quote(n, r->a), near ? " (did you mean " : "",
-                    near ? near : "", near ? "?)" : "", f->choices);
+    profile_problem(r, n, "%s: %s is not known%s%s%s; allowed is %s", path, quote(n, r->a),
+                    near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", f->choices);
     return false;
 }
 
-static bool text_is_sound(struct reading *r, const struct field *f, const struct node *n, const char *path)
+static bool text_is_sound(struct reading *r, const struct field *f, const struct node *n,
+                          const char *path)
 {
     if (n->kind != NODE_SCALAR)
         profile_problem(r, n, "%s: a text is wanted, not %s", path, quote(n, r->a));
     else if (n->value.n > (size_t)f->most && f->most > 0 && f->type != FIELD_LIST)
-        profile_problem(r, n, "%s: %zu bytes are too long; %.0f are allowed", path, n->value.n, f->most);
+        profile_problem(r, n, "%s: %zu bytes are too long; %.0f are allowed", path, n->value.n,
+                        f->most);
     else if (strlen(n->value.p) != n->value.n)
         profile_problem(r, n, "%s: a zero byte stands in this text", path);
     else
@@ -183,14 +201,16 @@ static bool text_is_sound(struct reading *r, const struct field *f, const struct
     return false;
 }
 
-/* A path of the user's is relative to the profile. A model may also be a name, and a template too. */
+/* A path of the user's is relative to the profile. A model may also be a name, and a template too.
+ */
 static const char *resolve(struct reading *r, int store, const char *p)
 {
     if (!p[0] || store == STORE_TEXT || store == STORE_WORDS) return p;
     const char *whole = path_join(r->a, r->dir, p);
     if (store == STORE_MODEL && !strchr(p, '/') && !path_exists(whole)) return p;
     size_t n = strlen(p);
-    if (store == STORE_TEMPLATE && !strchr(p, '/') && !(n > 6 && strcmp(p + n - 6, ".jinja") == 0)) return p;
+    if (store == STORE_TEMPLATE && !strchr(p, '/') && !(n > 6 && strcmp(p + n - 6, ".jinja") == 0))
+        return p;
     return whole;
 }
 
@@ -205,7 +225,8 @@ static bool check_words(struct reading *r, const struct field *f, const char *co
     return false;
 }
 
-static bool read_words(struct reading *r, const struct field *f, void *base, const struct node *n, const char *path)
+static bool read_words(struct reading *r, const struct field *f, void *base, const struct node *n,
+                       const char *path)
 {
     bool one = n->kind == NODE_SCALAR;
     int count = one ? n->value.n > 0 : n->n;
@@ -227,7 +248,8 @@ static bool read_words(struct reading *r, const struct field *f, void *base, con
     return true;
 }
 
-static bool read_text(struct reading *r, const struct field *f, void *base, const struct node *n, const char *path)
+static bool read_text(struct reading *r, const struct field *f, void *base, const struct node *n,
+                      const char *path)
 {
     if (!text_is_sound(r, f, n, path)) return false;
     const char *word = n->value.p;
@@ -247,14 +269,17 @@ static bool value_is_harmless(const struct field *f, const struct node *n)
     if (!f->preset[0]) return false;
     if (n->kind == NODE_LIST) return n->n == 0 || (n->n == 1 && n->items[0]->kind == NODE_SCALAR &&
                                                    text_is(n->items[0]->value, f->preset));
-    return n->kind == NODE_SCALAR && (text_is(n->value, f->preset) || field_choice(f->choices, n->value, &index));
+    return n->kind == NODE_SCALAR &&
+           (text_is(n->value, f->preset) || field_choice(f->choices, n->value, &index));
 }
 
-static bool refuse_unbuilt(struct reading *r, const struct field *f, const struct node *n, const char *path)
+static bool refuse_unbuilt(struct reading *r, const struct field *f, const struct node *n,
+                           const char *path)
 {
     if (value_is_harmless(f, n)) return true;
     if (f->preset[0])
-        profile_problem(r, n, "%s: %s is not built yet; only %s is", path, quote(n, r->a), f->choices ? f->choices : f->preset);
+        profile_problem(r, n, "%s: %s is not built yet; only %s is", path, quote(n, r->a),
+                        f->choices ? f->choices : f->preset);
     else
         profile_problem(r, n, "%s is not built yet", path);
     return false;
@@ -262,7 +287,8 @@ static bool refuse_unbuilt(struct reading *r, const struct field *f, const struc
 
 /* ---- the whole ---- */
 
-bool field_read(struct reading *r, const struct field *f, void *base, const struct node *n, const char *path)
+bool field_read(struct reading *r, const struct field *f, void *base, const struct node *n,
+                const char *path)
 {
     if (node_is_null(n)) return true;
     if (!f->built) return refuse_unbuilt(r, f, n, path);
@@ -308,8 +334,10 @@ void field_preset(const struct field *f, void *base, struct arena *a)
     struct problems none = {0};
     struct reading r = {&none, a, NULL};
     if (f->store == STORE_NOTHING) return;
-    if (f->preset[0] && f->built) field_read(&r, f, base, node_scalar(text_of(f->preset), a), f->path);
-    else if (f->type == FIELD_TEXT || f->type == FIELD_PATH) *(const char **)(void *)((char *)base + f->at) = "";
+    if (f->preset[0] && f->built)
+        field_read(&r, f, base, node_scalar(text_of(f->preset), a), f->path);
+    else if (f->type == FIELD_TEXT || f->type == FIELD_PATH)
+        *(const char **)(void *)((char *)base + f->at) = "";
     else field_unset(f, base);
     BUG_IF(none.n > 0);
 }
@@ -319,12 +347,17 @@ void field_preset(const struct field *f, void *base, struct arena *a)
 /* A word that no YAML reader takes for anything but a text. */
 static bool text_is_plain(struct text t)
 {
-    static const char *const others[] = {"null", "Null", "NULL", "true", "false", "True", "False", "TRUE", "FALSE",
-                                         "yes", "no", "on", "off", "Yes", "No", "On", "Off", "y", "n", "Y", "N"};
-    if (t.n == 0 || !(t.p[0] == '/' || t.p[0] == '_' || ((t.p[0] | 32) >= 'a' && (t.p[0] | 32) <= 'z'))) return false;
+    static const char *const others[] = {"null", "Null",  "NULL", "true", "false", "True", "False",
+                                         "TRUE", "FALSE", "yes",  "no",   "on",    "off",  "Yes",
+                                         "No",   "On",    "Off",  "y",    "n",     "Y",    "N"};
+    if (t.n == 0 ||
+        !(t.p[0] == '/' || t.p[0] == '_' || ((t.p[0] | 32) >= 'a' && (t.p[0] | 32) <= 'z')))
+        return false;
     for (size_t i = 0; i < t.n; i++) {
         char c = t.p[i];
-        if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || (c && strchr("_./-", c)))) return false;
+        if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
+              (c && strchr("_./-", c))))
+            return false;
     }
     for (size_t i = 0; i < COUNT(others); i++)
         if (text_is(t, others[i])) return false;
@@ -343,7 +376,8 @@ void yaml_put_text(struct buf *out, struct text t)
         int n = utf8_decode(t.p + i, t.n - i, &code);
         if (code == '"' || code == '\\') buf_printf(out, "\\%c", (char)code);
         else if (code == '\n') buf_put(out, "\\n", 2);
-        else if (code >= 0 && (code < 32 || (code >= 127 && code < 160) || code == 0x2028 || code == 0x2029 || code == 0xFEFF))
+        else if (code >= 0 && (code < 32 || (code >= 127 && code < 160) || code == 0x2028 ||
+                               code == 0x2029 || code == 0xFEFF))
             buf_printf(out, "\\u%04X", (unsigned)code);
         else if (code < 0) buf_put(out, "\xEF\xBF\xBD", 3);
         else buf_put(out, t.p + i, (size_t)n);
@@ -409,7 +443,8 @@ void field_write(const struct field *f, const void *base, struct buf *out)
     case STORE_ENUM: put_choice(out, f->choices, *(const int *)(const void *)p - f->base); break;
     case STORE_WORDS:
     case STORE_PATHS:
-        put_words(out, *(const char *const *const *)(const void *)p, *(const int *)(const void *)((const char *)base + f->count_at));
+        put_words(out, *(const char *const *const *)(const void *)p,
+                  *(const int *)(const void *)((const char *)base + f->count_at));
         break;
     default: {
         const char *word = *(const char *const *)(const void *)p;

@@ -1,5 +1,6 @@
-/* profile_write.c - a profile as a file again: every default written out, paths absolute, settings in
- * their stages, so that launching it again repeats the run on any later version of the defaults. */
+/* profile_write.c - a profile as a file again: every default written out, paths absolute, settings
+ * in their stages, so that launching it again repeats the run on any later version of the defaults.
+ */
 #include "engine/run/profile_parts.h"
 #include <string.h>
 
@@ -7,14 +8,16 @@
 static bool is_silent(const struct field *f, const void *base)
 {
     if (!f->built || f->type == FIELD_SHARES) return true;
-    return (f->type == FIELD_INT || f->type == FIELD_NUM) && !f->choices && field_is_unset(f, base) &&
-           !(f->least <= f->base && f->base <= f->most);
+    return (f->type == FIELD_INT || f->type == FIELD_NUM) && !f->choices &&
+           field_is_unset(f, base) && !(f->least <= f->base && f->base <= f->most);
 }
 
-/* Of settings that exclude each other the one that counts: warmup_ratio 0 is a value unless warmup_steps is said. */
+/* Of settings that exclude each other the one that counts: warmup_ratio 0 is a value unless
+ * warmup_steps is said. */
 static bool is_outdone(const struct field *f, const void *base)
 {
-    return strcmp(f->path, "warmup_ratio") == 0 && !field_is_unset(field_find("warmup_steps", SCOPES_STAGE), base);
+    return strcmp(f->path, "warmup_ratio") == 0 &&
+           !field_is_unset(field_find("warmup_steps", SCOPES_STAGE), base);
 }
 
 /* The rows of a scope, those of a group ("lora.") below their group's name. */

@@ -1,5 +1,5 @@
-/* schedule.c - the learning rate of a step. With s the 0-based step, W the warm-up steps, T all steps and
- * m = min_lr_ratio: s < W gives lr (s + 1) / W; then with p = (s - W) / (T - W):
+/* schedule.c - the learning rate of a step. With s the 0-based step, W the warm-up steps, T all
+ * steps and m = min_lr_ratio: s < W gives lr (s + 1) / W; then with p = (s - W) / (T - W):
  *
  *   constant  lr
  *   linear    lr (1 - (1 - m) p)
@@ -15,8 +15,10 @@ static double late(double p, double m) { return p < 0.9 ? 1 : fall((p - 0.9) / 0
 
 double schedule_at(const struct settings *s, int64_t step, int64_t warmup, int64_t steps)
 {
-    static double (*const shapes[])(double p, double m) = {
-        [SCHEDULE_CONSTANT] = keep, [SCHEDULE_LINEAR] = fall, [SCHEDULE_COSINE] = wave, [SCHEDULE_WSD] = late};
+    static double (*const shapes[])(double p, double m) = {[SCHEDULE_CONSTANT] = keep,
+                                                           [SCHEDULE_LINEAR] = fall,
+                                                           [SCHEDULE_COSINE] = wave,
+                                                           [SCHEDULE_WSD] = late};
     if (step < warmup) return s->learning_rate * (double)(step + 1) / (double)warmup;
     double p = steps > warmup ? (double)(step - warmup) / (double)(steps - warmup) : 1;
     return s->learning_rate * shapes[s->schedule](p > 1 ? 1 : p, s->min_lr_ratio);

@@ -1,14 +1,19 @@
 /* yaml.c - YAML through libyaml's events into a tree with marks.
  *
- * Only events are used: libyaml's own documents have no limit on depth and expand aliases. Its marks
- * count characters, so a table of byte offsets turns them into places of the source. */
+ * Only events are used: libyaml's own documents have no limit on depth and expand aliases. Its
+ * marks count characters, so a table of byte offsets turns them into places of the source. */
 #include "engine/run/yaml_tree.h"
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
-enum { YAML_BYTES_MOST = 256 * 1024, YAML_DEPTH_MOST = 16, YAML_EVENTS_MOST = 10000, YAML_SCALAR_MOST = 64 * 1024,
-       PROBLEMS_MOST = 100 };
+enum {
+    YAML_BYTES_MOST = 256 * 1024,
+    YAML_DEPTH_MOST = 16,
+    YAML_EVENTS_MOST = 10000,
+    YAML_SCALAR_MOST = 64 * 1024,
+    PROBLEMS_MOST = 100
+};
 
 struct reader {
     struct arena *a;
@@ -59,7 +64,8 @@ bool node_is_null(const struct node *n)
 bool node_equal(const struct node *x, const struct node *y)
 {
     if (x->kind != y->kind || x->n != y->n) return false;
-    if (x->kind == NODE_SCALAR) return text_equal(x->value, y->value) && node_is_null(x) == node_is_null(y);
+    if (x->kind == NODE_SCALAR)
+        return text_equal(x->value, y->value) && node_is_null(x) == node_is_null(y);
     for (int i = 0; i < x->n; i++)
         if (!node_equal(x->items[i], y->items[i]) ||
             (x->kind == NODE_MAP && !text_equal(x->keys[i]->value, y->keys[i]->value)))
@@ -119,8 +125,8 @@ static void place_of(struct text source, size_t at, int *line, int *column)
     }
 }
 
-/* Tabs between values: YAML's indentation is made of spaces, and a tab that looks like it is refused
- * wherever it stands outside a value or a comment. */
+/* Tabs between values: YAML's indentation is made of spaces, and a tab that looks like it is
+ * refused wherever it stands outside a value or a comment. */
 static void refuse_tabs(struct reader *r, size_t from, size_t to)
 {
     struct text whole = {r->source.p - r->skipped, r->source.n + r->skipped};
@@ -131,7 +137,8 @@ static void refuse_tabs(struct reader *r, size_t from, size_t to)
         if (c != '\t' || comment) continue;
         int line, column;
         place_of(whole, i, &line, &column);
-        problem_add(r->problems, r->a, line, column, "a tab stands here; YAML is indented with spaces");
+        problem_add(r->problems, r->a, line, column,
+                    "a tab stands here; YAML is indented with spaces");
         while (i + 1 < to && whole.p[i + 1] == '\t') i++;
     }
 }
@@ -159,9 +166,9 @@ static void check_key(struct reader *r, const struct node *map, const struct nod
 {
     for (int i = 0; i < map->n; i++)
         if (text_equal(map->keys[i]->value, key->value)) {
-            problem_add(r->problems, r->a, key->line, key->column,
-                        "%.*s: said twice; line %d says it too", (int)(key->value.n > 80 ? 80 : key->value.n),
-                        key->value.p, map->keys[i]->line);
+            problem_add(
+                r->problems, r->a, key->line, key->column, "%.*s: said twice; line %d says it too",
+                (int)(key->value.n > 80 ? 80 : key->value.n), key->value.p, map->keys[i]->line);
             return;
         }
 }
@@ -189,18 +196,22 @@ static bool place(struct reader *r, struct node *n, yaml_mark_t m)
 
 static bool take_scalar(struct reader *r, const yaml_event_t *e)
 {
-    if (e->data.scalar.length > YAML_SCALAR_MOST) return stop(r, e->start_mark, "this value is longer than 64 KiB");
+    if (e->data.scalar.length > YAML_SCALAR_MOST)
+        return stop(r, e->start_mark, "this value is longer than 64 KiB");
     struct node *n = node_make(r, NODE_SCALAR, e);
-    n->value = (struct text){arena_string(r->a, (const char *)e->data.scalar.value, e->data.scalar.length),
-                             e->data.scalar.length};
+    n->value =
+        (struct text){arena_string(r->a, (const char *)e->data.scalar.value, e->data.scalar.length),
+                      e->data.scalar.length};
     n->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    n->literal = e->data.scalar.style == YAML_LITERAL_SCALAR_STYLE || e->data.scalar.style == YAML_FOLDED_SCALAR_STYLE;
+    n->literal = e->data.scalar.style == YAML_LITERAL_SCALAR_STYLE ||
+                 e->data.scalar.style == YAML_FOLDED_SCALAR_STYLE;
     return place(r, n, e->start_mark);
 }
 
 static bool take_start(struct reader *r, const yaml_event_t *e, enum node_kind kind, bool flow)
 {
-    if (r->depth == YAML_DEPTH_MOST) return stop(r, e->start_mark, "more than 16 lists and maps inside each other");
+    if (r->depth == YAML_DEPTH_MOST)
+        return stop(r, e->start_mark, "more than 16 lists and maps inside each other");
     struct node *n = node_make(r, kind, e);
     n->flow = flow;
     if (!place(r, n, e->start_mark)) return false;
@@ -216,27 +227,33 @@ static void take_end(struct reader *r, const yaml_event_t *e)
     n->end = n->flow ? byte_of(r, e->end_mark) : n->n ? n->items[n->n - 1]->end : n->start;
 }
 
-static void refuse_extras(struct reader *r, const yaml_event_t *e, const yaml_char_t *anchor, const yaml_char_t *tag)
+static void refuse_extras(struct reader *r, const yaml_event_t *e, const yaml_char_t *anchor,
+                          const yaml_char_t *tag)
 {
     int line = (int)e->start_mark.line + 1, column = (int)e->start_mark.column + 1;
-    if (anchor) problem_add(r->problems, r->a, line, column, "an anchor (&%.40s) is not allowed here; write the value out",
-                            (const char *)anchor);
-    if (tag) problem_add(r->problems, r->a, line, column, "a tag (%.40s) is not allowed here; write the plain value",
-                         (const char *)tag);
+    if (anchor)
+        problem_add(r->problems, r->a, line, column,
+                    "an anchor (&%.40s) is not allowed here; write the value out",
+                    (const char *)anchor);
+    if (tag)
+        problem_add(r->problems, r->a, line, column,
+                    "a tag (%.40s) is not allowed here; write the plain value", (const char *)tag);
 }
 
 static bool take(struct reader *r, const yaml_event_t *e)
 {
     switch (e->type) {
     case YAML_DOCUMENT_START_EVENT:
-        if (r->documents++) return stop(r, e->start_mark, "a second document begins here; a file holds one");
+        if (r->documents++)
+            return stop(r, e->start_mark, "a second document begins here; a file holds one");
         return true;
     case YAML_SCALAR_EVENT:
         refuse_extras(r, e, e->data.scalar.anchor, e->data.scalar.tag);
         return take_scalar(r, e);
     case YAML_SEQUENCE_START_EVENT:
         refuse_extras(r, e, e->data.sequence_start.anchor, e->data.sequence_start.tag);
-        return take_start(r, e, NODE_LIST, e->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
+        return take_start(r, e, NODE_LIST,
+                          e->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
     case YAML_MAPPING_START_EVENT:
         refuse_extras(r, e, e->data.mapping_start.anchor, e->data.mapping_start.tag);
         return take_start(r, e, NODE_MAP, e->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE);
@@ -246,7 +263,8 @@ static bool take(struct reader *r, const yaml_event_t *e)
         return true;
     case YAML_ALIAS_EVENT:
         problem_add(r->problems, r->a, (int)e->start_mark.line + 1, (int)e->start_mark.column + 1,
-                    "an alias (*%.40s) is not allowed here; write the value out", (const char *)e->data.alias.anchor);
+                    "an alias (*%.40s) is not allowed here; write the value out",
+                    (const char *)e->data.alias.anchor);
         struct node *n = node_make(r, NODE_SCALAR, e);
         n->plain = true;
         n->value = TEXT("");
@@ -263,15 +281,19 @@ static bool syntax_problem(struct reader *r, const yaml_parser_t *y)
     if (y->error == YAML_READER_ERROR) {
         int line, column;
         place_of(r->source, y->problem_offset, &line, &column);
-        problem_add(r->problems, r->a, line, column, "%s (byte 0x%02X)", y->problem, y->problem_value & 0xFF);
+        problem_add(r->problems, r->a, line, column, "%s (byte 0x%02X)", y->problem,
+                    y->problem_value & 0xFF);
         return false;
     }
     size_t at = byte_of(r, y->problem_mark) - r->skipped;
     bool tab = at < r->source.n && r->source.p[at] == '\t';
-    problem_add(r->problems, r->a, (int)y->problem_mark.line + 1, (int)y->problem_mark.column + 1, "%s%s%s%s",
+    problem_add(r->problems, r->a, (int)y->problem_mark.line + 1, (int)y->problem_mark.column + 1,
+                "%s%s%s%s",
                 tab ? "a tab stands here; YAML is indented with spaces" : "this is no YAML: ",
-                tab ? "" : y->problem ? y->problem : "out of memory", !tab && y->context ? ", " : "",
-                !tab && y->context ? y->context : "");
+                tab          ? ""
+                : y->problem ? y->problem
+                             : "out of memory",
+                !tab && y->context ? ", " : "", !tab && y->context ? y->context : "");
     return false;
 }
 
@@ -284,7 +306,9 @@ static bool read_events(struct reader *r, yaml_parser_t *y)
         size_t start = byte_of(r, e.start_mark), end = byte_of(r, e.end_mark);
         if (start > r->last) refuse_tabs(r, r->last, start);
         if (end > r->last) r->last = end;
-        bool ok = events < YAML_EVENTS_MOST ? take(r, &e) : stop(r, e.start_mark, "more than 10,000 values in one file");
+        bool ok = events < YAML_EVENTS_MOST
+                      ? take(r, &e)
+                      : stop(r, e.start_mark, "more than 10,000 values in one file");
         yaml_event_delete(&e);
         if (!ok || last) return ok;
     }
@@ -294,14 +318,16 @@ static bool source_is_sound(struct text source, struct problems *problems, struc
 {
     if (source.n > YAML_BYTES_MOST) {
         char size[16];
-        problem_add(problems, a, 1, 1, "the file has %s; 256 KiB are allowed", text_bytes(size, (int64_t)source.n));
+        problem_add(problems, a, 1, 1, "the file has %s; 256 KiB are allowed",
+                    text_bytes(size, (int64_t)source.n));
         return false;
     }
     size_t bad = utf8_bad(source);
     if (bad == source.n) return true;
     int line, column;
     place_of(source, bad, &line, &column);
-    problem_add(problems, a, line, column, "this is not UTF-8 (byte 0x%02X); save the file as UTF-8",
+    problem_add(problems, a, line, column,
+                "this is not UTF-8 (byte 0x%02X); save the file as UTF-8",
                 (unsigned char)source.p[bad]);
     return false;
 }

@@ -1,4 +1,5 @@
-/* t_models.c - which base models this machine has, where hone's own files lie, and what the machine can do. */
+/* t_models.c - which base models this machine has, where hone's own files lie, and what the machine
+ * can do. */
 #include "tests/test.h"
 #include "engine/format/json.h"
 #include "engine/run/models.h"
@@ -19,7 +20,8 @@ static void put(const char *name, const char *text)
 {
     struct err err = {{0}};
     const char *path = in_folder(name);
-    if (!dir_make(path_dir(&arena, path), &err) || !file_replace(path, text_of(text), &err)) print_message("%s\n", err.text);
+    if (!dir_make(path_dir(&arena, path), &err) || !file_replace(path, text_of(text), &err))
+        print_message("%s\n", err.text);
     assert_string_equal(err.text, "");
 }
 
@@ -41,10 +43,12 @@ static void link_to(const char *target, const char *name)
 /* A cache as the hub's client leaves it: blobs, and a snapshot of links into them. */
 static void put_hub(void)
 {
-    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json",
+                                        "tokenizer_config.json"};
     put_model("blobs");
     for (size_t i = 0; i < COUNT(files); i++)
-        link_to(in_folder(arena_printf(&arena, "blobs/%s", files[i])), arena_printf(&arena, "hub/models--org--tiny/snapshots/abc/%s", files[i]));
+        link_to(in_folder(arena_printf(&arena, "blobs/%s", files[i])),
+                arena_printf(&arena, "hub/models--org--tiny/snapshots/abc/%s", files[i]));
     put("hub/models--org--tiny/refs/main", "abc\n");
     put("hub/models--org--tiny/snapshots/old/config.json", "{}");
     put("hub/models--org--tiny/snapshots/old/model.safetensors", "");
@@ -60,14 +64,23 @@ static int setup(void **s)
     setenv("HONE_HOME", in_folder("home"), 1);
     setenv("XDG_CONFIG_HOME", in_folder("config"), 1);
     setenv("HF_HUB_CACHE", in_folder("hub"), 1);
-    setenv("HONE_MODELS", arena_printf(&arena, "%s:%s:/nowhere:%s/", in_folder("mine"), in_folder("single"), in_folder("mine")), 1);
+    setenv("HONE_MODELS",
+           arena_printf(&arena, "%s:%s:/nowhere:%s/", in_folder("mine"), in_folder("single"),
+                        in_folder("mine")),
+           1);
     if (!places_find(&places, &arena, &err)) return -1;
     places.assets = in_folder("assets");
-    machine = (struct machine){.device = {.threads = 2, .memory_total = 8000000000, .memory_free = 8000000000, .fast = {[F32] = true},
-                                          .pack_rows = 48, .pack_cols = 48, .scratch_per_thread = 1 << 20}};
+    machine = (struct machine){.device = {.threads = 2,
+                                          .memory_total = 8000000000,
+                                          .memory_free = 8000000000,
+                                          .fast = {[F32] = true},
+                                          .pack_rows = 48,
+                                          .pack_cols = 48,
+                                          .scratch_per_thread = 1 << 20}};
     put_model("assets/small-world");
     put_model("mine/beta");
-    put("mine/beta/README.md", "---\nlanguage: en\nlicense: apache-2.0\n---\n# A small \x1B[31mmodel\n\nMore.\n");
+    put("mine/beta/README.md",
+        "---\nlanguage: en\nlicense: apache-2.0\n---\n# A small \x1B[31mmodel\n\nMore.\n");
     put_model("mine/org/deep");
     put("mine/org/deep/LICENSE", "MIT License\n\nCopyright\n");
     put_model("mine/zz-torn");
@@ -99,7 +112,8 @@ static struct model_entry *entries; static int n_entries;
 static const struct model_entry *entry(const char *name)
 {
     struct err err = {{0}};
-    if (!entries && !models_list(&entries, &n_entries, &places, &machine, &arena, &err)) print_message("%s\n", err.text);
+    if (!entries && !models_list(&entries, &n_entries, &places, &machine, &arena, &err))
+        print_message("%s\n", err.text);
     for (int i = 0; i < n_entries; i++)
         if (strcmp(entries[i].name, name) == 0) return &entries[i];
     return NULL;
@@ -131,21 +145,27 @@ static void a_usable_model_says_what_it_is(void **s)
     assert_null(strchr(e->about, '\x1B'));
     assert_int_equal(e->context, 256);
     assert_int_equal(e->bytes, e->parameters * 2);
-    assert_true(e->full.fits && e->lora.fits && e->full.bytes > e->parameters * 16 && e->lora.bytes > e->bytes);
+    assert_true(e->full.fits && e->lora.fits && e->full.bytes > e->parameters * 16 &&
+                e->lora.bytes > e->bytes);
     assert_string_equal(entry("org/deep")->licence, "MIT");
 }
 
 static void a_folder_that_cannot_be_used_is_listed_with_the_reason(void **s)
 {
     (void)s;
-    static const struct { const char *name, *says; } rows[] = {
-        {"zz-torn", "model.safetensors"}, {"mute", "no tokenizer"}, {"bert", "family \"bert\" is not built yet"},
-        {"pickled", "config.json is missing"}, {"llama.cpp", "hone import"}, {"adapter", "an adapter"}};
+    static const struct { const char *name, *says;
+    } rows[] = {{"zz-torn", "model.safetensors"},
+                {"mute", "no tokenizer"},
+                {"bert", "family \"bert\" is not built yet"},
+                {"pickled", "config.json is missing"},
+                {"llama.cpp", "hone import"},
+                {"adapter", "an adapter"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct model_entry *e = entry(rows[i].name);
         assert_non_null(e);
         assert_non_null(e->unusable);
-        if (!strstr(e->unusable, rows[i].says)) print_message("%s: %s\n", rows[i].name, e->unusable);
+        if (!strstr(e->unusable, rows[i].says))
+            print_message("%s: %s\n", rows[i].name, e->unusable);
         assert_non_null(strstr(e->unusable, rows[i].says));
     }
 }
@@ -172,24 +192,35 @@ static void what_does_not_fit_says_how_much_it_needs(void **s)
     assert_true(models_list(&all, &n, &places, &small, &arena, &err));
     for (int i = 0; i < n; i++) {
         if (strcmp(all[i].name, "beta") != 0) continue;
-        bool full_is_larger = known->full.bytes > known->lora.bytes; /* not sure of so small a model */
-        assert_true(all[i].full.fits == !full_is_larger && all[i].lora.fits == full_is_larger && all[i].full.bytes == known->full.bytes);
+        bool full_is_larger =
+            known->full.bytes > known->lora.bytes; /* not sure of so small a model */
+        assert_true(all[i].full.fits == !full_is_larger && all[i].lora.fits == full_is_larger &&
+                    all[i].full.bytes == known->full.bytes);
     }
 }
 
 static void a_model_is_found_by_path_and_by_name(void **s)
 {
     (void)s;
-    static const struct { const char *spec, *relative, *ends, *fails; } rows[] = {
-        {"beta", NULL, "mine/beta", NULL}, {"org/deep", NULL, "mine/org/deep", NULL}, {"deep", NULL, "mine/org/deep", NULL},
-        {"small-world", NULL, "assets/small-world", NULL}, {"org/tiny", NULL, "snapshots/abc", NULL},
-        {"beta", "mine", "mine/beta", NULL}, {"./beta", "mine", "mine/beta", NULL}, {"../single", "mine", "/single", NULL},
-        {"bta", NULL, NULL, "did you mean beta?"}, {"./beta", NULL, NULL, "there is no model folder ./beta"},
-        {"/nowhere/x", NULL, NULL, "/nowhere/x"}, {"", NULL, NULL, "no model is named"}};
+    static const struct { const char *spec, *relative, *ends, *fails;
+    } rows[] = {{"beta", NULL, "mine/beta", NULL},
+                {"org/deep", NULL, "mine/org/deep", NULL},
+                {"deep", NULL, "mine/org/deep", NULL},
+                {"small-world", NULL, "assets/small-world", NULL},
+                {"org/tiny", NULL, "snapshots/abc", NULL},
+                {"beta", "mine", "mine/beta", NULL},
+                {"./beta", "mine", "mine/beta", NULL},
+                {"../single", "mine", "/single", NULL},
+                {"bta", NULL, NULL, "did you mean beta?"},
+                {"./beta", NULL, NULL, "there is no model folder ./beta"},
+                {"/nowhere/x", NULL, NULL, "/nowhere/x"},
+                {"", NULL, NULL, "no model is named"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct err err = {{0}};
         const char *path = "";
-        bool ok = models_find(&path, rows[i].spec, rows[i].relative ? in_folder(rows[i].relative) : NULL, &places, &arena, &err);
+        bool ok =
+            models_find(&path, rows[i].spec, rows[i].relative ? in_folder(rows[i].relative) : NULL,
+                        &places, &arena, &err);
         if (ok != !rows[i].fails) print_message("%s: %s%s\n", rows[i].spec, path, err.text);
         assert_int_equal(ok, !rows[i].fails);
         if (ok) assert_string_equal(path + strlen(path) - strlen(rows[i].ends), rows[i].ends);
@@ -206,10 +237,14 @@ static void a_folder_is_added_to_the_settings_and_their_comments_stay(void **s)
     assert_true(models_add_folder(mine, &places, &arena, &err)); /* makes the file */
     assert_true(file_read(&text, places.config, 4096, &arena, &err));
     assert_string_equal(text.p, arena_printf(&arena, "models: [%s]\n", mine));
-    put("config/hone/config.yaml", arena_printf(&arena, "# mine\nmodels:\n  - %s   # here\ntheme: dark\n", mine));
-    assert_true(models_add_folder(single, &places, &arena, &err) && models_add_folder(single, &places, &arena, &err));
+    put("config/hone/config.yaml",
+        arena_printf(&arena, "# mine\nmodels:\n  - %s   # here\ntheme: dark\n", mine));
+    assert_true(models_add_folder(single, &places, &arena, &err) &&
+                models_add_folder(single, &places, &arena, &err));
     assert_true(file_read(&text, places.config, 4096, &arena, &err));
-    assert_string_equal(text.p, arena_printf(&arena, "# mine\nmodels:\n  - %s   # here\n  - %s\ntheme: dark\n", mine, single));
+    assert_string_equal(
+        text.p, arena_printf(&arena, "# mine\nmodels:\n  - %s   # here\n  - %s\ntheme: dark\n",
+                             mine, single));
     assert_false(models_add_folder(in_folder("absent"), &places, &arena, &err));
     unsetenv("HONE_MODELS");
     struct model_entry *all;
@@ -233,7 +268,8 @@ static void put_program(const char *script)
     assert_int_equal(chmod(in_folder("program"), 0755), 0);
 }
 
-/* The program's time is part of what a measurement is remembered for, so each case is asked anew. */
+/* The program's time is part of what a measurement is remembered for, so each case is asked anew.
+ */
 static bool ask(struct machine *out)
 {
     struct places p = places;
@@ -245,16 +281,21 @@ static bool ask(struct machine *out)
 static void a_backend_that_cannot_be_asked_is_a_problem_not_a_crash(void **s)
 {
     (void)s;
-    static const struct { const char *script, *says; } rows[] = {
+    static const struct { const char *script, *says;
+    } rows[] = {
         {"#!/bin/sh\necho 'hone: the plug-in is missing' >&2\nexit 1\n", "the plug-in is missing"},
-        {"#!/bin/sh\nkill -9 $$\n", "signal 9"}, {"#!/bin/sh\necho '{'\n", "hone engine --probe"},
-        {"#!/bin/sh\necho '{}'\n", "missing"}, {"#!/bin/sh\nexit 3\n", "said nothing"}, {"#!/nowhere/sh\n", "cannot start"},
+        {"#!/bin/sh\nkill -9 $$\n", "signal 9"},
+        {"#!/bin/sh\necho '{'\n", "hone engine --probe"},
+        {"#!/bin/sh\necho '{}'\n", "missing"},
+        {"#!/bin/sh\nexit 3\n", "said nothing"},
+        {"#!/nowhere/sh\n", "cannot start"},
         {"#!/bin/sh\nyes | head -c 100000\n", "64 KiB"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct machine m;
         put_program(rows[i].script);
         assert_true(ask(&m));
-        if (!strstr(m.problem, rows[i].says)) print_message("%s -> %s\n", rows[i].script, m.problem);
+        if (!strstr(m.problem, rows[i].says))
+            print_message("%s -> %s\n", rows[i].script, m.problem);
         assert_non_null(strstr(m.problem, rows[i].says));
         assert_true(m.device.threads >= 1 && m.device.memory_free > 0);
     }
@@ -264,8 +305,10 @@ static void a_measurement_is_remembered_until_the_program_changes(void **s)
 {
     (void)s;
     static const char answer[] =
-        "#!/bin/sh\necho asked >> \"%s\"\necho '{\"device\": {\"backend\": \"cpu\", \"name\": \"x\", \"isa\": \"avx2\", \"library\": \"l\", \"threads\": 2, "
-        "\"memory_total\": 5, \"fast_bf16\": 1, \"pack_rows\": 16, \"pack_cols\": 32, \"pack_f32\": 1, \"pack_bf16\": 2, "
+        "#!/bin/sh\necho asked >> \"%s\"\necho '{\"device\": {\"backend\": \"cpu\", \"name\": "
+        "\"x\", \"isa\": \"avx2\", \"library\": \"l\", \"threads\": 2, "
+        "\"memory_total\": 5, \"fast_bf16\": 1, \"pack_rows\": 16, \"pack_cols\": 32, "
+        "\"pack_f32\": 1, \"pack_bf16\": 2, "
         "\"scratch_per_thread\": 77}, \"peak_f32\": 1e11, \"peak_bf16\": 2e11}'\n";
     struct machine m;
     struct text asked;
@@ -278,8 +321,10 @@ static void a_measurement_is_remembered_until_the_program_changes(void **s)
     for (int i = 0; i < 3; i++) {
         assert_true(ask(&m));
         assert_string_equal(m.problem, "");
-        assert_true(m.peak_f32 == 1e11 && m.peak_bf16 == 2e11 && m.device.pack_cols == 32 && m.device.scratch_per_thread == 77);
-        assert_true(m.device.fast[BF16] && m.device.fast[F32] && m.device.pack_copies[BF16] == 2 && m.device.threads == 2);
+        assert_true(m.peak_f32 == 1e11 && m.peak_bf16 == 2e11 && m.device.pack_cols == 32 &&
+                    m.device.scratch_per_thread == 77);
+        assert_true(m.device.fast[BF16] && m.device.fast[F32] && m.device.pack_copies[BF16] == 2 &&
+                    m.device.threads == 2);
         assert_true(m.device.memory_total > 5 && m.device.memory_free > 0);
     }
     setenv("HONE_ISA", "avx2", 1);
@@ -315,7 +360,8 @@ static void places_are_found_from_where_the_program_stands(void **s)
     struct places p;
     struct err err;
     assert_true(places_find(&p, &arena, &err));
-    assert_true(path_is_dir(p.assets) && path_is_dir(p.profiles) && path_exists(path_join(&arena, p.plugins, "hone-cpu.so")));
+    assert_true(path_is_dir(p.assets) && path_is_dir(p.profiles) &&
+                path_exists(path_join(&arena, p.plugins, "hone-cpu.so")));
     assert_string_equal(p.home, in_folder("home"));
     assert_string_equal(p.config, in_folder("config/hone/config.yaml"));
     unsetenv("HONE_HOME");
