@@ -294,8 +294,9 @@ static void bench_rest(struct sums *sum, const struct model *m, enum dtype t) {
     r.a = (struct attention){
         .heads = m->heads, .kv_heads = m->kv_heads, .head_dim = hd, .scale = 0.125F};
     r.slot = (struct slot){.n = 16 << 20, .weight_decay = 0.1F, .lr_scale = 1};
-    r.slot.w = take(64 << 20), r.slot.g = take(64 << 20), r.slot.m = take(64 << 20),
-    r.slot.v = take(64 << 20);
+    r.slot.w = mat(1, 16 << 20, F32).p, r.slot.g = mat(1, 16 << 20, F32).p;
+    r.slot.m = mat(1, 16 << 20, F32).p, r.slot.v = mat(1, 16 << 20, F32).p;
+    memset(r.slot.v, 0, 64 << 20); /* a second moment is not negative */
     r.sampling =
         (struct sampling){.temperature = 0.8F, .top_p = 0.9F, .repetition_penalty = 1, .top_k = 50};
     double n = m->layers,
@@ -360,19 +361,12 @@ static void bench_decode(const struct model *m, enum dtype t) {
 
 /* ---- the machine ---- */
 
-struct reading { const float *p; size_t n; float sum[256]; };
-static void read_part(void *arg, int part, int thread) {
-    (void)thread;
+/* Reading: the sum of the squares of 256 MB, which no cache holds. */
+struct reading { struct slot slot; struct block *block; };
+static void run_read(void *arg) {
     struct reading *r = arg;
-    typedef float lanes __attribute__((vector_size(32)));
-    const lanes *p = (const lanes *)(const void *)(r->p + (size_t)part * r->n / 64);
-    lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-    for (size_t i = 0; i + 4 <= r->n / 64 / 8; i += 4)
-        s0 += p[i], s1 += p[i + 1], s2 += p[i + 2], s3 += p[i + 3];
-    s0 += s1 + s2 + s3;
-    r->sum[part] = s0[0] + s0[1];
+    k->sumsq(d, r->block, &r->slot, 1);
 }
-static void run_read(void *arg) { pool_run(pool, 64, read_part, arg); }
 
 static void bench(const struct model *m, enum dtype t) {
     struct sums sum = {0};
@@ -408,10 +402,9 @@ int main(int argc, char **argv) {
         .rows = 4096, .longest = 1024, .dim = 768, .heads = 12, .ffn = 2048, .vocab = 50000};
     size_t bytes = kernels_workspace_bytes(&info, &shape);
     k->workspace(d, k->alloc(d, bytes), bytes);
-    struct reading r = {.n = 64 << 20};
-    r.p = take(r.n * 4);
-    memset((void *)r.p, 1, r.n * 4);
-    bandwidth = (double)r.n * 4 / best_of(run_read, &r);
+    struct reading r = {.slot.n = 64 << 20, .block = take(sizeof *r.block)};
+    r.slot.g = mat(1, 64 << 20, F32).p;
+    bandwidth = (double)r.slot.n * 4 / best_of(run_read, &r);
     give_back();
     printf("%s, %s, %d threads\n", info.name, info.isa, info.threads);
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
