@@ -346,7 +346,7 @@ static bool joins_words(struct text piece)
 {
     size_t i = 0;
     while (at_underline(piece.p + i, piece.n - i)) i += 3;
-    return memmem(piece.p + i, piece.n - i, "\xE2\x96\x81", 3) != NULL;
+    return i < piece.n && memmem(piece.p + i, piece.n - i, "\xE2\x96\x81", 3) != NULL;
 }
 
 void bpe_finish(struct opening *o)
