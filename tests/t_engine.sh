@@ -79,7 +79,7 @@ engine=$(engine_pid "$dir/hangup"); parent=$(parent_of "$engine")
 kill -9 "$parent"; sleep 0.5
 check "the engine outlives its parent" alive "$dir/hangup"
 kill -9 "$engine"; sleep 0.5
-lost() { "$hone" runs --json | grep -q '"name":"hangup".*"state":"lost"'; }
+lost() { "$hone" runs --json | grep -q '"name": *"hangup".*"state": *"lost"'; }
 check "both killed: the run is called lost" lost
 
 # Signals and exit codes.
