@@ -33,7 +33,7 @@ struct mat mat_rows(struct mat m, int first, int rows);                  /* a vi
 struct mat mat_cols(struct mat m, int first, int cols);                  /* a view of some columns */
 
 /* A weight of a product: w is [out, in], F32 or BF16; it is multiplied in type t (the compute
- * type): with t == BF16 both factors are rounded to BF16, sums stay F32. `packed` is memory of
+ * type): with t == BF16 it is rounded to BF16 and so may be an F32 x or dy; sums stay F32. `packed` is memory of
  * kernels_packed_bytes() that settle() fills from w, and NULL where that is 0: then w itself is read
  * (and w.t == t, or w is BF16 and t F32: widened as it is read). A packed weight's w is read by
  * settle only. linear_back needs PACK_BACKWARD; linear can do with either. */
@@ -200,7 +200,8 @@ struct kernels {
     void (*adamw)(struct device *, const struct slot *slots, int n, const struct block *block);
 
     /* ---- generation ---- */
-    /* id (device) = one draw from a row of logits F32 [1, vocab], which may be spoiled; recent [n] (host) is what the penalty counts. */
+    /* id (device) = one draw from a row of logits F32 [1, vocab], which may be spoiled; recent [n] (host, n at most the
+     * workspace's longest) is what the penalty counts. */
     void (*sample)(struct device *, int32_t *id, struct mat logits, const struct sampling *,
             const int32_t *recent, int n, struct draw draw);
 };

@@ -13,7 +13,7 @@
 
 enum {
     BK = 128,   /* rows of a block that passes by */
-    PANELS = 4, /* panels of NR lanes in a part */
+    PANELS = 6, /* panels of NR lanes in a part */
     FEW = 4,    /* up to so many queries take the other way: one token on a cache */
     HD = ATTENTION_HEAD_DIM,
     KEYS = 1024, /* keys at a time on that way */
