@@ -137,12 +137,12 @@ bool orders_take(struct train *t, struct err *err)
 #define SPIKE_DECAY 0.98
 #define SKIPPED_MOST 3
 
-/* Above this sum of losses the step is a spike; 0 where the guard is off or too young. */
-static double spike_limit(const struct train *t, int64_t trained)
+/* Above this mean loss the step is a spike; 0 where the guard is off or too young. */
+static double spike_limit(const struct train *t)
 {
     const struct progress *p = &t->at;
     if (t->profile.guards.spike_z <= 0 || p->spike_n < SPIKE_LEAST) return 0;
-    return (p->spike_mean + t->profile.guards.spike_z * sqrt(p->spike_var) + 1e-3) * (double)trained;
+    return p->spike_mean + t->profile.guards.spike_z * sqrt(p->spike_var) + 1e-3;
 }
 
 static void spike_learn(struct progress *p, double loss)
@@ -153,10 +153,10 @@ static void spike_learn(struct progress *p, double loss)
     p->spike_n++;
 }
 
-static void guard(struct train *t, const struct step_result *r, double limit, int64_t trained)
+static void guard(struct train *t, const struct step_result *r, double limit)
 {
     bool finite = isfinite(r->loss) && isfinite(r->grad_norm);
-    bool spike = finite && limit > 0 && r->loss * (double)trained > limit;
+    bool spike = finite && limit > 0 && r->loss > limit;
     bool stop = (!finite && strcmp(t->profile.guards.non_finite, "stop") == 0) ||
                 (spike && strcmp(t->profile.guards.spike_action, "stop") == 0);
     t->at.skipped_in_row = r->skipped ? t->at.skipped_in_row + 1 : 0;
@@ -239,7 +239,7 @@ bool step_run(struct train *t, struct err *err)
     int64_t first = t->at.stage_step * plan->windows_per_step;
     int64_t windows = plan->windows - first < plan->windows_per_step ? plan->windows - first : plan->windows_per_step;
     int64_t trained = stream_trained(&plan->stream, first, windows);
-    double limit = spike_limit(t, trained);
+    double limit = spike_limit(t);
     bool hold = strcmp(t->profile.guards.spike_action, "warn") != 0;
     struct update u = {.step = t->at.stage_step + 1, .lr = (float)lr, .beta1 = (float)set->beta1, .beta2 = (float)set->beta2,
                        .eps = (float)set->eps, .max_norm = (float)set->max_grad_norm, .loss_limit = hold ? limit : 0,
@@ -256,6 +256,6 @@ bool step_run(struct train *t, struct err *err)
         t->seconds_timed += seconds;
     }
     step_event(t, &r, &c, lr, seconds, first);
-    guard(t, &r, limit, trained);
+    guard(t, &r, limit);
     return true;
 }
