@@ -77,7 +77,8 @@ static size_t llama3_piece(const struct unicode *u, const char *p, const char *e
     if (!(class & (CLASS_LINE | CLASS_NUMBER)) && (next & CLASS_LETTER))
         return (size_t)length + run_of(u, p + length, end, CLASS_LETTER, true);
     if (class & CLASS_NUMBER) {
-        for (n = (size_t)length; --digits > 0 && p + n < end && (class_at(u, p + n, end, &length) & CLASS_NUMBER);)
+        for (n = (size_t)length;
+             --digits > 0 && p + n < end && (class_at(u, p + n, end, &length) & CLASS_NUMBER);)
             n += (size_t)length;
         return n;
     }
@@ -121,7 +122,8 @@ static pcre2_code *compile(struct text pattern, int *code, size_t *at, struct ar
     pcre2_code *found = NULL;
     while (atomic_flag_test_and_set(&compiled.busy)) { }
     for (int i = 0; i < compiled.n; i++)
-        if (compiled.rows[i].hash == hash && compiled.rows[i].length == pattern.n) found = compiled.rows[i].code;
+        if (compiled.rows[i].hash == hash && compiled.rows[i].length == pattern.n)
+            found = compiled.rows[i].code;
     if (!found && compiled.n < (int)COUNT(compiled.rows)) {
         found = pcre2_compile(p, pattern.n, REGEX_OPTIONS, code, at, NULL);
         if (found) {
@@ -143,10 +145,12 @@ static void put_changes(struct buf *out, const char *category)
 {
     for (int i = 0; i < n_unicode_changes; i++)
         if (!strncmp(unicode_changes[i].category, category, strlen(category)))
-            buf_printf(out, "\\x{%X}-\\x{%X}", (unsigned)unicode_changes[i].first, (unsigned)unicode_changes[i].last);
+            buf_printf(out, "\\x{%X}-\\x{%X}", (unsigned)unicode_changes[i].first,
+                       (unsigned)unicode_changes[i].last);
 }
 
-static const char white[] = "\\x09-\\x0D\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}";
+static const char white[] =
+    "\\x09-\\x0D\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}";
 
 /* What a class letter stands for, as the inside of [ ]; 0 where it needs nothing. */
 static bool class_letter(struct buf *out, char letter)
@@ -232,11 +236,15 @@ static bool rewrite(struct buf *out, struct text t, const char *where, struct er
         if (in_class && left > 1 && p[0] == '&' && p[1] == '&')
             return fail(err, "%s: the regular expression has a class with &&, which hone does not do", where);
         if (!in_class && left > 1 && p[0] == '}' && p[1] == '+')
-            return fail(err, "%s: the regular expression has a repeated interval {..}+, which hone does not do", where);
+            return fail(err,
+                        "%s: the regular expression has a repeated interval {..}+, which hone does not do",
+                        where);
         if (!in_class && left > 2 && !memcmp(p, "(?m", 3))
             return fail(err, "%s: the regular expression has the option (?m), which hone does not do", where);
         if (in_class && p[0] == '[' && (left < 2 || p[1] != ':'))
-            return fail(err, "%s: the regular expression has a class within a class, which hone does not do", where);
+            return fail(err,
+                        "%s: the regular expression has a class within a class, which hone does not do",
+                        where);
         size_t length = 1;
         if (*p == '[' && !in_class) {
             in_class = true;
@@ -253,13 +261,15 @@ static bool rewrite(struct buf *out, struct text t, const char *where, struct er
     return true;
 }
 
+#define LLAMA3_WITH(number) \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" number "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" \
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 static const struct { enum pattern pattern; const char *regex; } known[] = {
     {PATTERN_GPT2, "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
-    {PATTERN_LLAMA3, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-                     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-    {PATTERN_QWEN, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-                   "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-    {PATTERN_NUMBER, "\\p{N}"}, {PATTERN_SPACE, "\\s"}};
+    {PATTERN_LLAMA3, LLAMA3_WITH("\\p{N}{1,3}")},
+    {PATTERN_QWEN, LLAMA3_WITH("\\p{N}")},
+    {PATTERN_NUMBER, "\\p{N}"},
+    {PATTERN_SPACE, "\\s"}};
 
 bool split_regex(struct split *s, struct text regex, const char *where, struct arena *a, struct err *err)
 {
@@ -270,7 +280,8 @@ bool split_regex(struct split *s, struct text regex, const char *where, struct a
         }
     enum { PATTERN_MOST = 16384 };
     if (regex.n > PATTERN_MOST)
-        return fail(err, "%s: the regular expression has %zu bytes; hone reads at most %d", where, regex.n, PATTERN_MOST);
+        return fail(err, "%s: the regular expression has %zu bytes; hone reads at most %d", where, regex.n,
+                    PATTERN_MOST);
     struct buf pattern = buf_make(a);
     if (!rewrite(&pattern, regex, where, err)) return false;
     int code = 0;
@@ -281,7 +292,8 @@ bool split_regex(struct split *s, struct text regex, const char *where, struct a
     if (s->regex->code) return true;
     char why[128] = "";
     pcre2_get_error_message(code, (unsigned char *)why, sizeof why);
-    return fail(err, "%s: the regular expression is not understood: %s (near byte %zu of %zu)", where, why, at, pattern.n);
+    return fail(err, "%s: the regular expression is not understood: %s (near byte %zu of %zu)", where, why,
+                at, pattern.n);
 }
 
 /* Made at the first match: most texts need none. Only the whole match is asked for, so one serves all
@@ -308,16 +320,17 @@ static int regex_match(struct pieces *w, struct stretch *found)
     if (!w->matching->data) matching_start(w->matching, w->t.n);
     for (;;) {
         if (w->search > w->t.n) return 0;
-        if (w->valid < w->search || w->valid == 0) { /* PCRE2 wants well-formed text: one stretch of it at a time */
+        if (w->valid < w->search || w->valid == 0) { /* PCRE2 wants well-formed text: a stretch at a time */
             struct text rest = {w->t.p + w->search, w->t.n - w->search};
             w->valid = w->search + utf8_bad(rest);
         }
         const pcre2_code *code = w->split->regex->code;
         const unsigned char *p = (const unsigned char *)w->t.p;
-        int got = pcre2_match(code, p, w->valid, w->search, PCRE2_NO_UTF_CHECK, w->matching->data, w->matching->context);
-        if (got == PCRE2_ERROR_JIT_STACKLIMIT)
-            got = pcre2_match(code, p, w->valid, w->search, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, w->matching->data,
+        int got = pcre2_match(code, p, w->valid, w->search, PCRE2_NO_UTF_CHECK, w->matching->data,
                               w->matching->context);
+        if (got == PCRE2_ERROR_JIT_STACKLIMIT)
+            got = pcre2_match(code, p, w->valid, w->search, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+                              w->matching->data, w->matching->context);
         if (got == PCRE2_ERROR_NOMATCH) {
             if (w->valid >= w->t.n) return 0;
             w->search = w->valid + 1;
@@ -326,7 +339,8 @@ static int regex_match(struct pieces *w, struct stretch *found)
         if (got < 0) {
             char why[128] = "";
             pcre2_get_error_message(got, (unsigned char *)why, sizeof why);
-            fail(w->err, "the tokenizer's regular expression gave up at byte %zu of %zu bytes: %s", w->search, w->t.n, why);
+            fail(w->err, "the tokenizer's regular expression gave up at byte %zu of %zu bytes: %s",
+                 w->search, w->t.n, why);
             return -1;
         }
         const size_t *ends = pcre2_get_ovector_pointer(w->matching->data);
@@ -334,7 +348,9 @@ static int regex_match(struct pieces *w, struct stretch *found)
         w->search = found->end;
         int32_t skipped;
         if (found->end == found->start)
-            w->search += found->end < w->valid ? (size_t)utf8_decode(w->t.p + found->end, w->valid - found->end, &skipped) : 1;
+            w->search += found->end < w->valid
+                             ? (size_t)utf8_decode(w->t.p + found->end, w->valid - found->end, &skipped)
+                             : 1;
         return 1;
     }
 }

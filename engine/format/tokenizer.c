@@ -8,7 +8,8 @@
 
 static const char *model_name(const struct tokenizer *t)
 {
-    static const char *const names[] = {[MODEL_BPE] = "BPE", [MODEL_UNIGRAM] = "unigram", [MODEL_BYTES] = "bytes"};
+    static const char *const names[] = {
+        [MODEL_BPE] = "BPE", [MODEL_UNIGRAM] = "unigram", [MODEL_BYTES] = "bytes"};
     if (t->is_spm) return t->model == MODEL_BPE ? "SentencePiece BPE" : "SentencePiece unigram";
     if (t->model == MODEL_BPE && t->alphabet) return "byte-level BPE";
     if (t->model == MODEL_BPE && t->bpe.byte_fallback) return "BPE with byte fallback";
@@ -36,11 +37,13 @@ static bool make_matcher(struct opening *o, struct matcher *m, bool normalized)
     }
     matching_end(&e.matching);
     if (!ok) return false;
-    if (bytes >= TRIE_NODES_MOST) return fail(o->err, "%s: the added tokens have %zu bytes together", o->path, bytes);
+    if (bytes >= TRIE_NODES_MOST)
+        return fail(o->err, "%s: the added tokens have %zu bytes together", o->path, bytes);
     if (!m->n) return true;
     trie_make(&m->trie, bytes, o->a);
     for (int i = 0; i < t->added_n; i++)
-        if (t->added[i].normalized == normalized && t->added[i].found.n) trie_add(&m->trie, t->added[i].found, i);
+        if (t->added[i].normalized == normalized && t->added[i].found.n)
+            trie_add(&m->trie, t->added[i].found, i);
     return true;
 }
 
@@ -72,7 +75,8 @@ static bool open_vocab_json(struct opening *o, const char *dir, struct hash *h)
     const struct json *vocab;
     struct text merges;
     const char *path = path_join(o->scratch, dir, "merges.txt");
-    if (!read_json_file(o, &vocab, h) || !file_read(&merges, path, MODEL_BYTES_MOST, o->scratch, o->err)) return false;
+    if (!read_json_file(o, &vocab, h) || !file_read(&merges, path, MODEL_BYTES_MOST, o->scratch, o->err))
+        return false;
     hash_add(h, merges.p, merges.n);
     return open_pair(o, vocab, merges);
 }
@@ -106,9 +110,14 @@ static const struct form *choose(struct opening *o, const char *dir)
     }
     for (size_t i = 0; i < COUNT(forms); i++) {
         o->path = path_join(o->scratch, dir, forms[i].name);
-        if (path_exists(o->path) && (!forms[i].with || path_exists(path_join(o->scratch, dir, forms[i].with)))) return &forms[i];
+        if (path_exists(o->path) &&
+            (!forms[i].with || path_exists(path_join(o->scratch, dir, forms[i].with))))
+            return &forms[i];
     }
-    fail(o->err, "%s: there is no tokenizer in this folder; hone reads tokenizer.json, tokenizer.model, or vocab.json with merges.txt", dir);
+    fail(o->err,
+         "%s: there is no tokenizer in this folder; hone reads tokenizer.json, tokenizer.model, or "
+         "vocab.json with merges.txt",
+         dir);
     return NULL;
 }
 
@@ -122,9 +131,12 @@ static bool open_all(struct opening *o, const char *dir)
     if (!form) return false;
     hash_start(&h, o->scratch);
     hash_add(&h, form->name, strlen(form->name));
-    if (!form->open(o, folder, &h) || !make_matchers(o) || !make_shown(o) || (folder && !open_config(o, folder))) return false;
+    if (!form->open(o, folder, &h) || !make_matchers(o) || !make_shown(o) ||
+        (folder && !open_config(o, folder)))
+        return false;
     hash_text(&h, t->hash);
-    if (t->model == MODEL_BYTES) snprintf(t->about, sizeof t->about, "plain bytes, %s ids", text_count(count, t->size));
+    if (t->model == MODEL_BYTES)
+        snprintf(t->about, sizeof t->about, "plain bytes, %s ids", text_count(count, t->size));
     else snprintf(t->about, sizeof t->about, "%s, %s pieces", model_name(t), text_count(count, t->size));
     return true;
 }
@@ -183,7 +195,8 @@ static void encode_around_user(struct encoding *e, struct text s)
     const struct trie *user = &e->t->user;
     size_t done = 0, length;
     for (size_t i = 0; i < s.n;) {
-        int32_t id = user->root[(unsigned char)s.p[i]] ? trie_longest(user, s.p + i, s.n - i, &length) : -1, code;
+        int32_t id = user->root[(unsigned char)s.p[i]] ? trie_longest(user, s.p + i, s.n - i, &length) : -1,
+                code;
         if (id < 0) {
             i += (size_t)utf8_decode(s.p + i, s.n - i, &code);
             continue;
@@ -207,7 +220,8 @@ bool model_encode(struct encoding *e, struct text piece)
     }
     if (!t->is_spm) e->last_unknown = false;
     if (t->model == MODEL_UNIGRAM) unigram_encode(e, piece);
-    else if (t->model == MODEL_BYTES) for (size_t i = 0; i < piece.n; i++) put_id(e->out, (unsigned char)piece.p[i]);
+    else if (t->model == MODEL_BYTES)
+        for (size_t i = 0; i < piece.n; i++) put_id(e->out, (unsigned char)piece.p[i]);
     else if (t->has_user) encode_around_user(e, piece);
     else bpe_encode(e, piece);
     if (t->written) arena_back(e->scratch, mark);
@@ -244,7 +258,8 @@ static size_t after_spaces(const struct unicode *u, struct text s, size_t stop)
 }
 
 /* The next added token at or after *search: the longest of those that begin leftmost. */
-static const struct added *next_added(const struct tokenizer *t, const struct matcher *m, struct text s, size_t *search, size_t *start)
+static const struct added *next_added(const struct tokenizer *t, const struct matcher *m, struct text s,
+                                      size_t *search, size_t *start)
 {
     size_t length;
     for (size_t i = *search; i < s.n; i++) {
@@ -305,7 +320,8 @@ bool tokenizer_encode(const struct tokenizer *t, struct ids *out, struct text s,
                       int64_t *lost, struct arena *scratch, struct err *err)
 {
     if (s.n > TEXT_BYTES_MOST)
-        return fail(err, "a text of %zu bytes is too long to be tokenized at once; at most %d are allowed", s.n, TEXT_BYTES_MOST);
+        return fail(err, "a text of %zu bytes is too long to be tokenized at once; at most %d are allowed",
+                    s.n, TEXT_BYTES_MOST);
     struct arena own = arena_make(0);
     if (scratch == out->a) scratch = &own; /* what is given back would take the ids along */
     struct arena_mark mark = arena_mark(scratch);

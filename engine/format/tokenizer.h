@@ -41,11 +41,13 @@ enum encode_flags {
 bool tokenizer_encode(const struct tokenizer *t, struct ids *out, struct text s, unsigned flags,
                       int64_t *lost, struct arena *scratch, struct err *err);
 /* Appends the text of ids; special tokens are left out where `skip_special`. */
-void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, int64_t n, bool skip_special);
+void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, int64_t n,
+                      bool skip_special);
 
 /* Decoding while tokens come: bytes that are the start of a longer character are held back until the
  * character is whole; the pieces together equal tokenizer_decode of all ids. Zeroed at the start. */
 struct decoding { int64_t n; bool skip_special, started; int cut, n_held; char held[8]; };
 void tokenizer_decode_next(const struct tokenizer *t, struct decoding *d, int32_t id, struct buf *out);
-void tokenizer_decode_end(const struct tokenizer *t, struct decoding *d, struct buf *out); /* what was held, as U+FFFD */
+/* Appends what was held, as U+FFFD. */
+void tokenizer_decode_end(const struct tokenizer *t, struct decoding *d, struct buf *out);
 #endif

@@ -18,12 +18,10 @@ static struct pair_slot *pair_of(const struct bpe *b, int32_t left, int32_t righ
 }
 
 /* The later of two equal pairs counts, as in Hugging Face's. */
-bool bpe_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id)
+void bpe_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id)
 {
     struct pair_slot *s = pair_of(b, left, right);
-    bool is_new = !s->key;
     *s = (struct pair_slot){((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1, rank, id};
-    return is_new;
 }
 
 /* ---- merging ---- */
@@ -92,7 +90,8 @@ static void heap_put(struct heap *h, struct candidate c)
     h->p[i] = c;
 }
 
-static bool candidate_at(const struct bpe *b, const int32_t *id, int64_t left, int64_t right, struct candidate *c)
+static bool candidate_at(const struct bpe *b, const int32_t *id, int64_t left, int64_t right,
+                         struct candidate *c)
 {
     uint64_t pair = look(b, id[left], id[right]);
     if (pair == NONE) return false;
@@ -184,7 +183,8 @@ static void byte_symbols(struct encoding *e, struct symbols *s, struct text piec
 
 static int32_t character_id(const struct bpe *b, const char *p, size_t n)
 {
-    return n == 1 && (unsigned char)*p < 128 ? b->ascii_id[(unsigned char)*p] : piece_map_find(&b->map, b->bytes, p, n);
+    return n == 1 && (unsigned char)*p < 128 ? b->ascii_id[(unsigned char)*p]
+                                             : piece_map_find(&b->map, b->bytes, p, n);
 }
 
 static void character_symbols(struct encoding *e, struct symbols *s, struct text piece)
@@ -330,7 +330,7 @@ void bpe_encode(struct encoding *e, struct text piece)
 
 /* ---- making ---- */
 
-bool bpe_make(struct opening *o, size_t pairs)
+void bpe_make(struct opening *o, size_t pairs)
 {
     struct bpe *b = &o->t->bpe;
     size_t n = 16;
@@ -338,7 +338,6 @@ bool bpe_make(struct opening *o, size_t pairs)
     b->pairs.slots = NEW_N(o->a, struct pair_slot, n);
     b->pairs.mask = n - 1;
     b->whole = NEW_N(o->a, uint8_t, o->t->size + 1);
-    return true;
 }
 
 /* A piece holds U+2581 behind another character. */
@@ -356,7 +355,8 @@ void bpe_finish(struct opening *o)
     b->longest = 0;
     b->all_bytes = true;
     for (int i = 0; i < 256; i++) b->all_bytes = b->all_bytes && b->byte_id[i] >= 0;
-    b->by_words = !b->byte_level && !b->ignore_merges && piece_map_find(&b->map, b->bytes, "\xE2\x96\x81", 3) >= 0 &&
+    b->by_words = !b->byte_level && !b->ignore_merges &&
+                  piece_map_find(&b->map, b->bytes, "\xE2\x96\x81", 3) >= 0 &&
                   (b->late_unknown || !b->byte_fallback || b->all_bytes);
     for (int id = 0; id < t->size; id++) {
         if (b->bytes[id].n > b->longest) b->longest = b->bytes[id].n;

@@ -7,7 +7,8 @@
 #include "engine/format/tokenizer_parts.h"
 #include <string.h>
 
-static bool read_beside(struct opening *o, const struct json **out, const char **path, const char *dir, const char *name)
+static bool read_beside(struct opening *o, const struct json **out, const char **path, const char *dir,
+                        const char *name)
 {
     *path = path_join(o->scratch, dir, name);
     *out = NULL;
@@ -53,13 +54,15 @@ static struct text template_in(const struct json *v)
     return chosen ? chosen->text : none;
 }
 
-static bool read_template(struct opening *o, const struct json *config, const char *config_path, const char *dir)
+static bool read_template(struct opening *o, const struct json *config, const char *config_path,
+                          const char *dir)
 {
     struct text source = template_in(json_get(config, "chat_template"));
     const char *file = path_join(o->scratch, dir, "chat_template.jinja");
     if (path_exists(file) && !file_read(&source, file, TEMPLATE_BYTES_MOST, o->scratch, o->err)) return false;
     if (source.n > TEMPLATE_BYTES_MOST)
-        return fail(o->err, "%s: chat_template has %zu bytes; at most %d are allowed", config_path, source.n, TEMPLATE_BYTES_MOST);
+        return fail(o->err, "%s: chat_template has %zu bytes; at most %d are allowed", config_path,
+                    source.n, TEMPLATE_BYTES_MOST);
     if (utf8_bad(source) < source.n) return fail(o->err, "%s: byte %zu is no UTF-8", file, utf8_bad(source));
     if (source.n) o->t->chat_template = (struct text){arena_string(o->a, source.p, source.n), source.n};
     return true;
@@ -67,7 +70,8 @@ static bool read_template(struct opening *o, const struct json *config, const ch
 
 bool open_config(struct opening *o, const char *dir)
 {
-    static const char *const tokens[] = {"bos_token", "eos_token"}, *const ids[] = {"bos_token_id", "eos_token_id"};
+    static const char *const tokens[] = {"bos_token", "eos_token"}, *const ids[] = {"bos_token_id",
+                                                                                    "eos_token_id"};
     struct tokenizer *t = o->t;
     const struct json *config, *map, *model;
     const char *path, *other;
@@ -76,7 +80,8 @@ bool open_config(struct opening *o, const char *dir)
         !read_beside(o, &map, &other, dir, "special_tokens_map.json") ||
         !read_beside(o, &model, &other, dir, "config.json")) return false;
     for (int i = 0; i < 2; i++)
-        if (!token_of(o, out[i], config, tokens[i]) && !token_of(o, out[i], map, tokens[i])) id_of(o, out[i], model, ids[i]);
+        if (!token_of(o, out[i], config, tokens[i]) && !token_of(o, out[i], map, tokens[i]))
+            id_of(o, out[i], model, ids[i]);
     if (!json_get_bool(&t->adds_bos, config, "add_bos_token", path, o->err)) return false;
     t->adds_bos = t->adds_bos && t->bos >= 0;
     return read_template(o, config, path, dir);
@@ -117,7 +122,8 @@ bool open_added(struct opening *o, const char *dir)
     for (int i = 0; added && i < added->n; i++) {
         const struct json *id = &added->items[i];
         if (id->kind != JSON_INT || id->integer < 0 || id->integer >= TOKENS_MOST)
-            return fail(o->err, "%s: the id of %s is not a whole number from 0 to %d", other, shown(o->scratch, added->keys[i]), TOKENS_MOST - 1);
+            return fail(o->err, "%s: the id of %s is not a whole number from 0 to %d", other,
+                        shown(o->scratch, added->keys[i]), TOKENS_MOST - 1);
         struct added token = {.content = added->keys[i], .id = (int32_t)id->integer, .special = true};
         if (!add_token(o, token)) return false;
     }

@@ -15,7 +15,8 @@ static void emit(const struct tokenizer *t, struct decoding *d, struct buf *out,
 {
     const struct decode_step *last = t->decode_n ? &t->decode[t->decode_n - 1] : NULL;
     if (!d->started && last && last->kind == DECODE_STRIP && t->fused)
-        while (d->cut < last->start && n >= last->find.n && last->find.n && !memcmp(p, last->find.p, last->find.n)) {
+        while (d->cut < last->start && n >= last->find.n && last->find.n &&
+               !memcmp(p, last->find.p, last->find.n)) {
             p += last->find.n;
             n -= last->find.n;
             d->cut++;
@@ -28,9 +29,10 @@ static void emit(const struct tokenizer *t, struct decoding *d, struct buf *out,
 /* How many bytes at p begin a well-formed character; *open: with more bytes they could become one. */
 static size_t beginning(const unsigned char *p, size_t n, bool *open)
 {
-    static const struct { unsigned char first, last, low, high; size_t length; } rows[] = {
-        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
-        {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4}};
+    static const struct { unsigned char first, last, low, high; size_t length;
+    } rows[] = {{0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
+                {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+                {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4}};
     *open = false;
     for (size_t i = 0; i < COUNT(rows); i++) {
         if (p[0] < rows[i].first || p[0] > rows[i].last) continue;
@@ -100,7 +102,9 @@ static void show_by_steps(struct opening *o, int32_t id, struct text token, stru
         case DECODE_REPLACE: replaced(&next, token, s->find, s->with); break;
         case DECODE_METASPACE: replaced(&next, token, s->find, text_of(" ")); break;
         case DECODE_STRIP:
-            for (int64_t k = 0; !t->fused && k < s->start && token.n >= s->find.n && !memcmp(token.p, s->find.p, s->find.n); k++)
+            for (int64_t k = 0; !t->fused && k < s->start && token.n >= s->find.n &&
+                                !memcmp(token.p, s->find.p, s->find.n);
+                 k++)
                 token = (struct text){token.p + s->find.n, token.n - s->find.n};
             continue;
         case DECODE_BYTE_FALLBACK:
@@ -140,7 +144,8 @@ static bool check_steps(struct opening *o)
     struct tokenizer *t = o->t;
     for (int i = 0; i < t->decode_n; i++) {
         enum decode_kind kind = t->decode[i].kind;
-        bool last = i + 1 == t->decode_n, strip_last = i + 2 == t->decode_n && t->decode[i + 1].kind == DECODE_STRIP;
+        bool last = i + 1 == t->decode_n,
+             strip_last = i + 2 == t->decode_n && t->decode[i + 1].kind == DECODE_STRIP;
         if ((kind == DECODE_FUSE && !last && !strip_last) || (kind == DECODE_BYTE_LEVEL && !last) ||
             (kind == DECODE_METASPACE && t->decode_n > 1))
             return fail(o->err, "%s: the decoders stand in an order that hone does not do", o->path);
@@ -160,7 +165,8 @@ bool make_shown(struct opening *o)
     size_t *ends = NEW_N(o->scratch, size_t, t->size), start = 0;
     struct text *token = NEW_N(o->scratch, struct text, t->size);
     memcpy(token, t->pieces, (size_t)t->size * sizeof *token);
-    for (int i = 0; i < t->added_n; i++) token[t->added[i].id] = t->added[i].found; /* as Hugging Face shows them */
+    for (int i = 0; i < t->added_n; i++)
+        token[t->added[i].id] = t->added[i].found; /* as Hugging Face shows them */
     struct arena room = arena_make(0);
     struct buf all = buf_make(&room);
     bool as_is = t->decode_n == 1 && t->decode[0].kind == DECODE_BYTE_LEVEL;
@@ -180,7 +186,9 @@ bool make_shown(struct opening *o)
     bool fits = all.n <= SHOWN_BYTES_MOST;
     const char *kept = arena_string(o->a, all.p ? all.p : "", fits ? all.n : 0);
     arena_drop(&room);
-    if (!fits) return fail(o->err, "%s: the pieces together decode to more than %d bytes", o->path, SHOWN_BYTES_MOST);
+    if (!fits)
+        return fail(o->err, "%s: the pieces together decode to more than %d bytes", o->path,
+                    SHOWN_BYTES_MOST);
     for (int32_t id = 0; id < t->size; start = ends[id++])
         if (ends[id] > start) t->shows[id] = (struct text){kept + start, ends[id] - start};
     return true;
@@ -226,7 +234,8 @@ void tokenizer_decode_end(const struct tokenizer *t, struct decoding *d, struct 
     if (!out->p) buf_put(out, "", 0);
 }
 
-void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, int64_t n, bool skip_special)
+void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, int64_t n,
+                      bool skip_special)
 {
     struct decoding d = {.skip_special = skip_special};
     for (int64_t i = 0; i < n; i++) tokenizer_decode_next(t, &d, ids[i], out);

@@ -12,7 +12,8 @@ bool grow_ids(struct opening *o, int64_t size)
 {
     struct tokenizer *t = o->t;
     if (size > TOKENS_MOST)
-        return fail(o->err, "%s: id %lld is beyond the %d ids that hone reads", o->path, (long long)size - 1, TOKENS_MOST);
+        return fail(o->err, "%s: id %lld is beyond the %d ids that hone reads", o->path,
+                    (long long)size - 1, TOKENS_MOST);
     if (size <= t->size) return true;
     if (size > t->cap) {
         size_t old = (size_t)t->cap, cap = (size_t)(t->cap ? size + size / 4 : size);
@@ -26,15 +27,15 @@ bool grow_ids(struct opening *o, int64_t size)
 
 static bool id_taken(struct opening *o, int64_t id, struct text piece)
 {
-    return fail(o->err, "%s: id %lld is given to %s and to %s; each id belongs to one piece", o->path, (long long)id,
-                shown(o->scratch, o->t->pieces[id]), shown(o->scratch, piece));
+    return fail(o->err, "%s: id %lld is given to %s and to %s; each id belongs to one piece", o->path,
+                (long long)id, shown(o->scratch, o->t->pieces[id]), shown(o->scratch, piece));
 }
 
 static bool check_piece(struct opening *o, struct text piece)
 {
     if (piece.n <= TOKEN_BYTES_MOST) return true;
-    return fail(o->err, "%s: piece %s has %zu bytes; at most %d are allowed", o->path, shown(o->scratch, piece), piece.n,
-                TOKEN_BYTES_MOST);
+    return fail(o->err, "%s: piece %s has %zu bytes; at most %d are allowed", o->path,
+                shown(o->scratch, piece), piece.n, TOKEN_BYTES_MOST);
 }
 
 /* ---- pieces ---- */
@@ -46,8 +47,8 @@ static bool vocab_size(struct opening *o, const struct json *vocab, int64_t *siz
     for (int i = 0; i < vocab->n; i++) {
         const struct json *id = &vocab->items[i];
         if (id->kind != JSON_INT || id->integer < 0 || id->integer >= TOKENS_MOST)
-            return fail(o->err, "%s: the id of piece %s in model.vocab is not a whole number from 0 to %d", o->path,
-                        shown(o->scratch, vocab->keys[i]), TOKENS_MOST - 1);
+            return fail(o->err, "%s: the id of piece %s in model.vocab is not a whole number from 0 to %d",
+                        o->path, shown(o->scratch, vocab->keys[i]), TOKENS_MOST - 1);
         if (!check_piece(o, vocab->keys[i])) return false;
         if (id->integer >= *size) *size = id->integer + 1;
         *bytes += vocab->keys[i].n;
@@ -127,7 +128,8 @@ static void read_bytes(struct opening *o)
 
 static bool merge_fails(struct opening *o, int64_t i, struct text what, const char *why)
 {
-    return fail(o->err, "%s: merge %lld of model.merges, %s, %s", o->path, (long long)i + 1, shown(o->scratch, what), why);
+    return fail(o->err, "%s: merge %lld of model.merges, %s, %s", o->path, (long long)i + 1,
+                shown(o->scratch, what), why);
 }
 
 /* Enters the merge of `left` and `right`; both and what they make must be pieces. */
@@ -153,20 +155,23 @@ static bool read_merges(struct opening *o, const struct json *merges)
     if (!merges || merges->kind != JSON_ARRAY) return fail(o->err, "%s: model.merges is no list", o->path);
     if (merges->n > TOKENS_MOST)
         return fail(o->err, "%s: %d merges; at most %d are allowed", o->path, merges->n, TOKENS_MOST);
-    if (!bpe_make(o, (size_t)merges->n)) return false;
+    bpe_make(o, (size_t)merges->n);
     for (int i = 0; i < merges->n; i++) {
         const struct json *m = &merges->items[i];
         struct text left, right;
-        if (m->kind == JSON_ARRAY && m->n == 2 && m->items[0].kind == JSON_TEXT && m->items[1].kind == JSON_TEXT) {
+        if (m->kind == JSON_ARRAY && m->n == 2 && m->items[0].kind == JSON_TEXT &&
+            m->items[1].kind == JSON_TEXT) {
             left = m->items[0].text;
             right = m->items[1].text;
         } else if (m->kind == JSON_TEXT) {
             const char *space = memchr(m->text.p, ' ', m->text.n);
             left = (struct text){m->text.p, space ? (size_t)(space - m->text.p) : 0};
             right = (struct text){space ? space + 1 : NULL, space ? m->text.n - left.n - 1 : 0};
-            if (!space || memchr(right.p, ' ', right.n)) return merge_fails(o, i, m->text, "is not two pieces with a space between them");
+            if (!space || memchr(right.p, ' ', right.n))
+                return merge_fails(o, i, m->text, "is not two pieces with a space between them");
         } else {
-            return fail(o->err, "%s: merge %d of model.merges is neither \"a b\" nor [\"a\", \"b\"]", o->path, i + 1);
+            return fail(o->err, "%s: merge %d of model.merges is neither \"a b\" nor [\"a\", \"b\"]",
+                        o->path, i + 1);
         }
         if (!read_merge(o, left, right, i, &joined)) return false;
     }
@@ -187,11 +192,13 @@ static bool read_options(struct opening *o, const struct json *model)
         !json_get_bool(&b->ignore_merges, model, "ignore_merges", o->path, o->err)) return false;
     if (prefix.n) return fail(o->err, "%s: model.continuing_subword_prefix is not done by hone", o->path);
     if (suffix.n) return fail(o->err, "%s: model.end_of_word_suffix is not done by hone", o->path);
-    if (dropout > 0) return fail(o->err, "%s: model.dropout is %g; hone tokenizes without chance", o->path, dropout);
+    if (dropout > 0)
+        return fail(o->err, "%s: model.dropout is %g; hone tokenizes without chance", o->path, dropout);
     if (!unknown.n) return true;
     o->t->unknown = piece_map_find(&o->t->names, o->t->pieces, unknown.p, unknown.n);
     if (o->t->unknown < 0)
-        return fail(o->err, "%s: model.unk_token %s is not in the vocabulary", o->path, shown(o->scratch, unknown));
+        return fail(o->err, "%s: model.unk_token %s is not in the vocabulary", o->path,
+                    shown(o->scratch, unknown));
     o->t->kinds[o->t->unknown] |= PIECE_UNKNOWN;
     return true;
 }
@@ -208,7 +215,10 @@ static bool read_bpe(struct opening *o, const struct json *model, int added)
     if (t->alphabet && t->bpe.byte_fallback)
         for (int i = 0; i < 256; i++)
             if (t->bpe.byte_id[i] < 0)
-                return fail(o->err, "%s: byte_fallback together with ByteLevel and no piece for byte %d, which hone does not do", o->path, i);
+                return fail(o->err,
+                            "%s: byte_fallback together with ByteLevel and no piece for byte %d, which "
+                            "hone does not do",
+                            o->path, i);
     return true;
 }
 
@@ -220,9 +230,12 @@ static bool read_unigram(struct opening *o, const struct json *model, int added)
     const struct json *vocab = json_get(model, "vocab");
     int64_t unknown = -1;
     if (!vocab || vocab->kind != JSON_ARRAY || !vocab->n || vocab->n > TOKENS_MOST)
-        return fail(o->err, "%s: model.vocab is no list [[\"piece\", score], ...] of 1 to %d pieces", o->path, TOKENS_MOST);
+        return fail(o->err, "%s: model.vocab is no list [[\"piece\", score], ...] of 1 to %d pieces",
+                    o->path, TOKENS_MOST);
     if (!json_get_int(&unknown, model, "unk_id", 0, vocab->n - 1, o->path, o->err) ||
-        !json_get_bool(&t->unigram.byte_fallback, model, "byte_fallback", o->path, o->err) || !grow_ids(o, vocab->n)) return false;
+        !json_get_bool(&t->unigram.byte_fallback, model, "byte_fallback", o->path, o->err) ||
+        !grow_ids(o, vocab->n))
+        return false;
     if (t->alphabet) return fail(o->err, "%s: a Unigram model with ByteLevel, which hone does not do", o->path);
     double *scores = NEW_N(o->a, double, vocab->n);
     piece_map_make(&t->names, (size_t)(vocab->n + added), o->a);
@@ -278,7 +291,8 @@ bool add_token(struct opening *o, struct added token)
     if (there < 0) {
         if (!grow_ids(o, (int64_t)token.id + 1)) return false;
         if (t->pieces[token.id].p) return id_taken(o, token.id, token.content);
-        t->pieces[token.id] = (struct text){arena_string(o->a, token.content.p, token.content.n), token.content.n};
+        t->pieces[token.id] =
+            (struct text){arena_string(o->a, token.content.p, token.content.n), token.content.n};
         piece_map_room(&t->names, t->pieces, o->a);
         piece_map_add(&t->names, t->pieces, token.id);
     }
@@ -332,8 +346,10 @@ static void read_template(struct opening *o, const struct json *post)
     t->adds_bos = true;
 }
 
-static const struct { const char *type; bool (*read)(struct opening *o, const struct json *model, int added); } models[] = {
-    {"BPE", read_bpe}, {"Unigram", read_unigram}, {"bytes", read_plain_bytes}};
+static const struct {
+    const char *type;
+    bool (*read)(struct opening *o, const struct json *model, int added);
+} models[] = {{"BPE", read_bpe}, {"Unigram", read_unigram}, {"bytes", read_plain_bytes}};
 
 bool open_json(struct opening *o, const struct json *root)
 {
@@ -361,15 +377,18 @@ bool open_pair(struct opening *o, const struct json *vocab, struct text merges)
     struct buf joined = buf_make(o->scratch);
     int64_t lines = 1, rank = 0;
     t->alphabet = true;
-    t->pre[t->pre_n++] = (struct pre_step){.kind = PRE_SPLIT, .split = {.pattern = PATTERN_GPT2, .unicode = t->unicode}};
+    t->pre[t->pre_n++] =
+        (struct pre_step){.kind = PRE_SPLIT, .split = {.pattern = PATTERN_GPT2, .unicode = t->unicode}};
     t->decode[t->decode_n++] = (struct decode_step){.kind = DECODE_BYTE_LEVEL};
     t->model = MODEL_BPE;
     if (!read_vocab(o, vocab, 0)) return false;
     find_byte_pieces(t);
     read_bytes(o);
     for (size_t i = 0; i < merges.n; i++) lines += merges.p[i] == '\n';
-    if (lines > TOKENS_MOST) return fail(o->err, "%s: %lld merges; at most %d are allowed", o->path, (long long)lines, TOKENS_MOST);
-    if (!bpe_make(o, (size_t)lines)) return false;
+    if (lines > TOKENS_MOST)
+        return fail(o->err, "%s: %lld merges; at most %d are allowed", o->path, (long long)lines,
+                    TOKENS_MOST);
+    bpe_make(o, (size_t)lines);
     for (const char *p = merges.p, *end = p + merges.n, *next; p < end; p = next + 1) {
         next = memchr(p, '\n', (size_t)(end - p));
         if (!next) next = end;
@@ -384,5 +403,6 @@ bool open_pair(struct opening *o, const struct json *vocab, struct text merges)
     bpe_finish(o);
     int32_t end = tokenizer_find(t, text_of("<|endoftext|>"));
     t->bos = t->eos = end;
-    return end < 0 || add_token(o, (struct added){.content = TEXT("<|endoftext|>"), .id = end, .special = true});
+    return end < 0 ||
+           add_token(o, (struct added){.content = TEXT("<|endoftext|>"), .id = end, .special = true});
 }

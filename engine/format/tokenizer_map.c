@@ -15,7 +15,8 @@ static uint64_t hash_piece(const char *p, size_t n)
 {
     if (n > 16) return hash64(p, n, 0);
     uint64_t low = word_at(p, n), high = n > 8 ? word_at(p + 8, n - 8) : 0;
-    uint64_t h = (low ^ n * 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u ^ (high + 0x94D049BB133111EBu) * 0xD6E8FEB86659FD93u;
+    uint64_t h = (low ^ n * 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u ^
+                 (high + 0x94D049BB133111EBu) * 0xD6E8FEB86659FD93u;
     h ^= h >> 32;
     h *= 0xD6E8FEB86659FD93u;
     return h ^ h >> 29;
@@ -36,7 +37,8 @@ void piece_map_make(struct piece_map *m, size_t most, struct arena *a)
     m->mask = n - 1;
 }
 
-static struct piece_slot *slot_of(const struct piece_map *m, const struct text *pieces, const char *p, size_t n, uint32_t *tag)
+static struct piece_slot *slot_of(const struct piece_map *m, const struct text *pieces, const char *p,
+                                  size_t n, uint32_t *tag)
 {
     uint64_t h = hash_piece(p, n);
     *tag = (uint32_t)(h >> 32);
@@ -79,7 +81,8 @@ int32_t piece_map_find(const struct piece_map *m, const struct text *pieces, con
 void trie_make(struct trie *t, size_t bytes, struct arena *a)
 {
     size_t n = power_of_two(bytes * 2 + 1);
-    *t = (struct trie){.edges = NEW_N(a, struct trie_edge, n), .mask = n - 1, .n = 1, .most = (uint32_t)bytes + 1};
+    *t = (struct trie){
+        .edges = NEW_N(a, struct trie_edge, n), .mask = n - 1, .n = 1, .most = (uint32_t)bytes + 1};
     t->values = NEW_N(a, int32_t, bytes + 1);
     memset(t->values, 0xFF, (bytes + 1) * sizeof *t->values);
 }
@@ -130,7 +133,10 @@ int32_t trie_longest(const struct trie *t, const char *p, size_t n, size_t *leng
 /* ---- the byte alphabet ---- */
 
 /* Printable Latin-1 stands for itself; the other 68 bytes, in order, are U+0100 and what follows. */
-static bool stands_for_itself(int32_t c) { return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0xAC) || (c >= 0xAE && c <= 0xFF); }
+static bool stands_for_itself(int32_t c)
+{
+    return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0xAC) || (c >= 0xAE && c <= 0xFF);
+}
 
 static int32_t alphabet_of(unsigned char byte)
 {

@@ -29,9 +29,15 @@ void piece_map_room(struct piece_map *m, const struct text *pieces, struct arena
 int32_t piece_map_find(const struct piece_map *m, const struct text *pieces, const char *p, size_t n);
 
 /* A trie over bytes with a value (>= 0) at some nodes. Node 0 is the root; step gives 0 for none. */
-struct trie { struct trie_edge { uint32_t key, child; } *edges; size_t mask; uint32_t n, most, root[256]; int32_t *values; };
+struct trie {
+    struct trie_edge { uint32_t key, child; } *edges;
+    size_t mask;
+    uint32_t n, most, root[256];
+    int32_t *values;
+};
 enum { TRIE_NODES_MOST = (1 << 24) - 1 };
-void trie_make(struct trie *t, size_t bytes, struct arena *a); /* bytes of all keys together, < TRIE_NODES_MOST */
+/* bytes: of all keys together, below TRIE_NODES_MOST. */
+void trie_make(struct trie *t, size_t bytes, struct arena *a);
 bool trie_add(struct trie *t, struct text key, int32_t value); /* false: there is a value already */
 uint32_t trie_step(const struct trie *t, uint32_t node, unsigned char byte);
 /* The value of the longest key at p, or -1; *length is its length. */
@@ -52,10 +58,23 @@ struct norm_step { enum norm_kind kind; bool left, right; struct split find; str
 
 enum pre_kind { PRE_SPLIT, PRE_PREFIX_SPACE, PRE_ALPHABET, PRE_METASPACE };
 enum prepend_scheme { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };
-struct pre_step { enum pre_kind kind; struct split split; struct text with; enum prepend_scheme scheme; bool splits; };
+struct pre_step {
+    enum pre_kind kind;
+    struct split split;
+    struct text with;
+    enum prepend_scheme scheme;
+    bool splits;
+};
 
-enum decode_kind { DECODE_BYTE_LEVEL, DECODE_BYTE_FALLBACK, DECODE_FUSE, DECODE_REPLACE, DECODE_STRIP, DECODE_METASPACE };
-struct decode_step { enum decode_kind kind; struct text find, with; int64_t start; enum prepend_scheme scheme; };
+enum decode_kind {
+    DECODE_BYTE_LEVEL, DECODE_BYTE_FALLBACK, DECODE_FUSE, DECODE_REPLACE, DECODE_STRIP, DECODE_METASPACE
+};
+struct decode_step {
+    enum decode_kind kind;
+    struct text find, with;
+    int64_t start;
+    enum prepend_scheme scheme;
+};
 
 /* ---- models ---- */
 
@@ -66,8 +85,8 @@ enum piece_kind { PIECE_ADDED = 1, PIECE_SPECIAL = 2, PIECE_BYTE = 4, PIECE_UNKN
 struct pair_map { struct pair_slot { uint64_t key; uint32_t rank; int32_t id; } *slots; size_t mask; };
 struct bpe {
     struct piece_map map;
-    struct text *bytes;        /* by id: what the model sees (raw bytes where byte_level); beyond size: characters
-                                  that only occur inside of pieces */
+    struct text *bytes;        /* by id: what the model sees (raw bytes where byte_level); beyond size:
+                                  characters that only occur inside of pieces */
     int n_bytes;               /* ids that `bytes` had when the model was read; added tokens have none */
     struct pair_map pairs;
     int32_t byte_id[256];      /* byte_level: the byte's piece; else the piece <0xXX>; -1: none */
@@ -85,7 +104,11 @@ struct spm {
     struct text unknown_surface;
 };
 
-struct added { struct text content, found; /* as written, as the text shows it where it is looked for */ int32_t id; bool special, lstrip, rstrip, single_word, normalized; };
+struct added {
+    struct text content, found; /* as written, as the text shows it where it is looked for */
+    int32_t id;
+    bool special, lstrip, rstrip, single_word, normalized;
+};
 struct matcher { struct trie trie; int n; };
 
 enum model_kind { MODEL_BPE, MODEL_UNIGRAM, MODEL_BYTES };
@@ -147,8 +170,8 @@ bool make_shown(struct opening *o);                       /* what each piece dec
 bool make_matchers(struct opening *o);
 bool grow_ids(struct opening *o, int64_t size);
 
-bool bpe_make(struct opening *o, size_t pairs);           /* maps over bpe.bytes, which is filled */
-bool bpe_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id);
+void bpe_make(struct opening *o, size_t pairs);           /* bpe.bytes and bpe.map are filled */
+void bpe_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id);
 void bpe_finish(struct opening *o);
 void bpe_encode(struct encoding *e, struct text piece);
 void bpe_cache(struct encoding *e, size_t text_bytes);

@@ -26,8 +26,8 @@ struct field { uint64_t number, value; struct text bytes; bool is_bytes; };
 
 static bool bad_field(struct reader *r, const char *why)
 {
-    return fail(r->o->err, "%s: no SentencePiece model: at byte %zu of %zu %s", r->o->path, (size_t)(r->p - r->file.p),
-                r->file.n, why);
+    return fail(r->o->err, "%s: no SentencePiece model: at byte %zu of %zu %s", r->o->path,
+                (size_t)(r->p - r->file.p), r->file.n, why);
 }
 
 static bool varint(struct reader *r, uint64_t *v)
@@ -61,12 +61,21 @@ static bool next_field(struct reader *r, struct field *f)
     return true;
 }
 
-static struct reader inside(const struct reader *r, struct text part) { return (struct reader){r->o, r->file, part.p, part.p + part.n}; }
+static struct reader inside(const struct reader *r, struct text part)
+{
+    return (struct reader){r->o, r->file, part.p, part.p + part.n};
+}
 
 /* ---- pieces ---- */
 
 struct spm_piece { struct text piece; float score; uint64_t type; };
-struct spm_model { struct spm_piece *list; int n, cap; uint64_t model_type; bool byte_fallback; struct text bos, eos; };
+struct spm_model {
+    struct spm_piece *list;
+    int n, cap;
+    uint64_t model_type;
+    bool byte_fallback;
+    struct text bos, eos;
+};
 
 static bool read_piece(struct reader r, struct spm_piece *out)
 {
@@ -82,10 +91,14 @@ static bool read_piece(struct reader r, struct spm_piece *out)
     struct opening *o = r.o;
     if (!out->piece.n) return bad_field(&r, "a piece is empty");
     if (out->piece.n > TOKEN_BYTES_MOST || utf8_bad(out->piece) < out->piece.n)
-        return fail(o->err, "%s: piece %s is longer than %d bytes or no UTF-8", o->path, shown(o->scratch, out->piece), TOKEN_BYTES_MOST);
-    if (!isfinite(out->score)) return fail(o->err, "%s: the score of piece %s is not a finite number", o->path, shown(o->scratch, out->piece));
+        return fail(o->err, "%s: piece %s is longer than %d bytes or no UTF-8", o->path,
+                    shown(o->scratch, out->piece), TOKEN_BYTES_MOST);
+    if (!isfinite(out->score))
+        return fail(o->err, "%s: the score of piece %s is not a finite number", o->path,
+                    shown(o->scratch, out->piece));
     if (out->type < 1 || out->type > 6)
-        return fail(o->err, "%s: piece %s has type %llu; 1 to 6 are known", o->path, shown(o->scratch, out->piece), (unsigned long long)out->type);
+        return fail(o->err, "%s: piece %s has type %llu; 1 to 6 are known", o->path,
+                    shown(o->scratch, out->piece), (unsigned long long)out->type);
     return true;
 }
 
@@ -98,7 +111,8 @@ static bool read_trainer(struct reader r, struct spm_model *m)
         if (f.number == 3) m->model_type = f.value;
         if (f.number == 24) t->spm.as_suffix = f.value != 0;
         if (f.number == 35) m->byte_fallback = f.value != 0;
-        if (f.number == 44 && f.is_bytes) t->spm.unknown_surface = (struct text){arena_string(r.o->a, f.bytes.p, f.bytes.n), f.bytes.n};
+        if (f.number == 44 && f.is_bytes)
+            t->spm.unknown_surface = (struct text){arena_string(r.o->a, f.bytes.p, f.bytes.n), f.bytes.n};
         if (f.number == 46 && f.is_bytes) m->bos = f.bytes;
         if (f.number == 47 && f.is_bytes) m->eos = f.bytes;
     }
@@ -143,7 +157,10 @@ static bool read_denormalizer(struct reader r)
         struct field f;
         if (!next_field(&r, &f)) return false;
         if (f.number == 2 && f.bytes.n)
-            return fail(r.o->err, "%s: the model rewrites text when it decodes (denormalizer_spec), which hone does not do", r.o->path);
+            return fail(
+                r.o->err,
+                "%s: the model rewrites text when it decodes (denormalizer_spec), which hone does not do",
+                r.o->path);
     }
     return true;
 }
@@ -154,7 +171,8 @@ static bool read_model(struct opening *o, struct text file, struct spm_model *m)
     while (r.p < r.end) {
         struct field f;
         if (!next_field(&r, &f)) return false;
-        if (f.number >= 1 && f.number <= 5 && f.number != 4 && !f.is_bytes) return bad_field(&r, "a field has the wrong type");
+        if (f.number >= 1 && f.number <= 5 && f.number != 4 && !f.is_bytes)
+            return bad_field(&r, "a field has the wrong type");
         if (f.number == 1) {
             if (m->n == TOKENS_MOST) return fail(o->err, "%s: more than %d pieces", o->path, TOKENS_MOST);
             ROOM(o->scratch, m->list, m->n, m->cap);
@@ -180,15 +198,18 @@ static bool take_pieces(struct opening *o, const struct spm_model *m)
         t->kinds[id] = kinds[p->type];
         if (!piece_map_add(&t->names, t->pieces, id))
             return fail(o->err, "%s: piece %s stands twice", o->path, shown(o->scratch, p->piece));
-        if (p->type == 2 && t->unknown >= 0) return fail(o->err, "%s: pieces %d and %d are both the unknown piece", o->path, t->unknown, id);
+        if (p->type == 2 && t->unknown >= 0)
+            return fail(o->err, "%s: pieces %d and %d are both the unknown piece", o->path, t->unknown, id);
         if (p->type == 2) t->unknown = id;
     }
     if (t->unknown < 0) return fail(o->err, "%s: no piece is the unknown piece", o->path);
     for (int i = 0; i < 256; i++) {
-        t->byte_piece[i] = piece_map_find(&t->names, t->pieces, arena_printf(o->scratch, "<0x%02X>", (unsigned)i), 6);
+        t->byte_piece[i] =
+            piece_map_find(&t->names, t->pieces, arena_printf(o->scratch, "<0x%02X>", (unsigned)i), 6);
         if (t->byte_piece[i] >= 0 && !(t->kinds[t->byte_piece[i]] & PIECE_BYTE)) t->byte_piece[i] = -1;
         if (m->byte_fallback && t->byte_piece[i] < 0)
-            return fail(o->err, "%s: the model falls back to bytes, but has no byte piece <0x%02X>", o->path, (unsigned)i);
+            return fail(o->err, "%s: the model falls back to bytes, but has no byte piece <0x%02X>",
+                        o->path, (unsigned)i);
     }
     return true;
 }
@@ -262,7 +283,8 @@ static bool make_bpe(struct opening *o, const struct spm_model *m)
     memcpy(b->byte_id, t->byte_piece, sizeof b->byte_id);
     piece_map_make(&b->map, (size_t)m->n, o->a);
     for (int32_t id = 0; id < m->n; id++) {
-        if (t->kinds[id] & PIECE_UNUSED) return fail(o->err, "%s: a BPE model with unused pieces, which hone does not do", o->path);
+        if (t->kinds[id] & PIECE_UNUSED)
+            return fail(o->err, "%s: a BPE model with unused pieces, which hone does not do", o->path);
         if (t->kinds[id]) continue;
         b->bytes[id] = t->pieces[id];
         piece_map_add(&b->map, b->bytes, id);
@@ -272,7 +294,7 @@ static bool make_bpe(struct opening *o, const struct spm_model *m)
     for (int32_t id = 0; id < m->n; id++)
         if (!t->kinds[id]) cut_piece(o, &pairs, id);
     const uint32_t *ranks = ranks_of(o, m);
-    if (!bpe_make(o, (size_t)pairs.n)) return false;
+    bpe_make(o, (size_t)pairs.n);
     for (int64_t i = 0; i < pairs.n; i++)
         bpe_pair(b, pairs.list[i].left, pairs.list[i].right, ranks[pairs.list[i].id], pairs.list[i].id);
     bpe_finish(o);
@@ -304,7 +326,8 @@ static bool take_special(struct opening *o, const struct spm_model *m)
     if (t->eos >= 0 && !(t->kinds[t->eos] & PIECE_SPECIAL)) t->eos = -1;
     t->adds_bos = t->bos >= 0;
     if (!user) return true;
-    if (user >= TRIE_NODES_MOST) return fail(o->err, "%s: the user-defined pieces have %zu bytes together", o->path, user);
+    if (user >= TRIE_NODES_MOST)
+        return fail(o->err, "%s: the user-defined pieces have %zu bytes together", o->path, user);
     t->has_user = true;
     trie_make(&t->user, user, o->a);
     for (int32_t id = 0; id < m->n; id++)
@@ -321,8 +344,11 @@ bool open_spm(struct opening *o, struct text file)
                           .unknown_surface = TEXT(" \xE2\x81\x87 ")};
     if (!read_model(o, file, &m)) return false;
     if (m.model_type != 1 && m.model_type != 2)
-        return fail(o->err, "%s: the model is of type %llu (%s); hone reads unigram (1) and BPE (2)", o->path,
-                    (unsigned long long)m.model_type, m.model_type == 3 ? "word" : m.model_type == 4 ? "character" : "unknown");
+        return fail(o->err, "%s: the model is of type %llu (%s); hone reads unigram (1) and BPE (2)",
+                    o->path, (unsigned long long)m.model_type,
+                    m.model_type == 3   ? "word"
+                    : m.model_type == 4 ? "character"
+                                        : "unknown");
     if (!take_pieces(o, &m)) return false;
     return (m.model_type == 2 ? make_bpe(o, &m) : make_unigram(o, &m)) && take_special(o, &m);
 }
@@ -408,6 +434,7 @@ void spm_normalise(const struct tokenizer *t, struct buf *out, struct text s, en
         if (!n->remove_extra) after_space = false;
         s = (struct text){s.p + length, s.n - length};
     }
-    while (n->remove_extra && out->n >= space.n && !memcmp(out->p + out->n - space.n, space.p, space.n)) out->n -= space.n;
+    while (n->remove_extra && out->n >= space.n && !memcmp(out->p + out->n - space.n, space.p, space.n))
+        out->n -= space.n;
     if (prefix && n->as_suffix) buf_put(out, space.p, space.n);
 }

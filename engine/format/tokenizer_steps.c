@@ -23,12 +23,16 @@ static bool many_steps(struct opening *o, const char *what)
     return fail(o->err, "%s: more than %d %ss follow each other", o->path, STEPS_MOST, what);
 }
 
-static struct text kept(struct opening *o, struct text t) { return (struct text){arena_string(o->a, t.p, t.n), t.n}; }
+static struct text kept(struct opening *o, struct text t)
+{
+    return (struct text){arena_string(o->a, t.p, t.n), t.n};
+}
 
 /* {"String": s} or {"Regex": s}, or s itself. */
 static bool read_pattern(struct opening *o, struct split *s, const struct json *step, const char *what)
 {
-    const struct json *p = json_get(step, "pattern"), *text = json_get(p, "String"), *regex = json_get(p, "Regex");
+    const struct json *p = json_get(step, "pattern"), *text = json_get(p, "String"),
+                      *regex = json_get(p, "Regex");
     s->unicode = o->t->unicode;
     if (p && p->kind == JSON_TEXT) text = p;
     if (regex && regex->kind == JSON_TEXT) return split_regex(s, regex->text, o->path, o->a, o->err);
@@ -39,12 +43,14 @@ static bool read_pattern(struct opening *o, struct split *s, const struct json *
     return true;
 }
 
-static bool read_text(struct opening *o, struct text *out, const struct json *step, const char *key, const char *fallback)
+static bool read_text(struct opening *o, struct text *out, const struct json *step, const char *key,
+                      const char *fallback)
 {
     struct text t = text_of(fallback);
     if (!json_get_text(&t, step, key, o->path, o->err)) return false;
     if (t.n > TOKEN_BYTES_MOST)
-        return fail(o->err, "%s: %s has %zu bytes; at most %d are allowed", o->path, key, t.n, TOKEN_BYTES_MOST);
+        return fail(o->err, "%s: %s has %zu bytes; at most %d are allowed", o->path, key, t.n,
+                    TOKEN_BYTES_MOST);
     *out = kept(o, t);
     return true;
 }
@@ -68,7 +74,8 @@ static bool read_norm(struct opening *o, const struct json *step)
     while (row < COUNT(norm_rows) && !is_kind(step, norm_rows[row].type)) row++;
     if (row == COUNT(norm_rows)) return unknown_step(o, "normalizer", step);
     n.kind = norm_rows[row].kind;
-    if (n.kind == NORM_REPLACE && (!read_pattern(o, &n.find, step, "Replace") || !read_text(o, &n.with, step, "content", "")))
+    if (n.kind == NORM_REPLACE &&
+        (!read_pattern(o, &n.find, step, "Replace") || !read_text(o, &n.with, step, "content", "")))
         return false;
     if (n.kind == NORM_PREPEND && !read_text(o, &n.with, step, "prepend", "")) return false;
     if (!json_get_bool(&n.left, step, "strip_left", o->path, o->err) ||
@@ -99,7 +106,8 @@ static bool read_split(struct opening *o, const struct json *step)
     size_t i = 0;
     while (i < COUNT(names) && !text_is(behaviour, names[i])) i++;
     if (i == COUNT(names))
-        return fail(o->err, "%s: the behavior %s of a Split is not known to hone", o->path, shown(o->scratch, behaviour));
+        return fail(o->err, "%s: the behavior %s of a Split is not known to hone", o->path,
+                    shown(o->scratch, behaviour));
     s.split.behaviour = (enum behaviour)i;
     return put_pre(o, s);
 }
@@ -118,10 +126,13 @@ static bool read_byte_level(struct opening *o, const struct json *step)
     bool prefix = true, regex = true;
     if (!json_get_bool(&prefix, step, "add_prefix_space", o->path, o->err) ||
         !json_get_bool(&regex, step, "use_regex", o->path, o->err)) return false;
-    if (o->t->alphabet) return fail(o->err, "%s: two ByteLevel pre-tokenizers follow each other, which hone does not do", o->path);
+    if (o->t->alphabet)
+        return fail(o->err, "%s: two ByteLevel pre-tokenizers follow each other, which hone does not do",
+                    o->path);
     o->t->alphabet = true;
     if (prefix && !put_pre(o, (struct pre_step){.kind = PRE_PREFIX_SPACE})) return false;
-    if (regex && !put_pre(o, (struct pre_step){.kind = PRE_SPLIT, .split = {.pattern = PATTERN_GPT2}})) return false;
+    if (regex && !put_pre(o, (struct pre_step){.kind = PRE_SPLIT, .split = {.pattern = PATTERN_GPT2}}))
+        return false;
     return put_pre(o, (struct pre_step){.kind = PRE_ALPHABET});
 }
 
@@ -136,7 +147,9 @@ static bool read_scheme(struct opening *o, enum prepend_scheme *scheme, const st
     if (text_is(name, "first")) *scheme = PREPEND_FIRST;
     else if (text_is(name, "never")) *scheme = PREPEND_NEVER;
     else if (text_is(name, "always")) *scheme = PREPEND_ALWAYS;
-    else if (name.n) return fail(o->err, "%s: the prepend_scheme %s is not known to hone", o->path, shown(o->scratch, name));
+    else if (name.n)
+        return fail(o->err, "%s: the prepend_scheme %s is not known to hone", o->path,
+                    shown(o->scratch, name));
     return true;
 }
 
@@ -155,7 +168,8 @@ static bool read_punctuation(struct opening *o, const struct json *step)
     if (!json_get_text(&behaviour, step, "behavior", o->path, o->err)) return false;
     bool contiguous = text_is(behaviour, "Contiguous");
     if (!contiguous && !text_is(behaviour, "Isolated"))
-        return fail(o->err, "%s: the behavior %s of a Punctuation is not known to hone", o->path, shown(o->scratch, behaviour));
+        return fail(o->err, "%s: the behavior %s of a Punctuation is not known to hone", o->path,
+                    shown(o->scratch, behaviour));
     return put_pre(o, (struct pre_step){.kind = PRE_SPLIT, .split = {.pattern = PATTERN_PUNCTUATION,
         .behaviour = contiguous ? SPLIT_CONTIGUOUS : SPLIT_ISOLATED}});
 }
@@ -163,12 +177,16 @@ static bool read_punctuation(struct opening *o, const struct json *step)
 static bool read_spaces(struct opening *o, const struct json *step)
 {
     (void)step;
-    return put_pre(o, (struct pre_step){.kind = PRE_SPLIT, .split = {.pattern = PATTERN_SPACE, .behaviour = SPLIT_REMOVED}});
+    return put_pre(o, (struct pre_step){.kind = PRE_SPLIT,
+                                        .split = {.pattern = PATTERN_SPACE, .behaviour = SPLIT_REMOVED}});
 }
 
-static const struct { const char *type; bool (*read)(struct opening *o, const struct json *step); } pre_rows[] = {
-    {"Split", read_split}, {"Digits", read_digits}, {"ByteLevel", read_byte_level}, {"Metaspace", read_metaspace},
-    {"Punctuation", read_punctuation}, {"WhitespaceSplit", read_spaces}};
+static const struct {
+    const char *type;
+    bool (*read)(struct opening *o, const struct json *step);
+} pre_rows[] = {
+    {"Split", read_split},         {"Digits", read_digits},           {"ByteLevel", read_byte_level},
+    {"Metaspace", read_metaspace}, {"Punctuation", read_punctuation}, {"WhitespaceSplit", read_spaces}};
 
 static bool read_pre(struct opening *o, const struct json *step)
 {
@@ -205,12 +223,14 @@ static bool read_decode(struct opening *o, const struct json *step)
     if (row == COUNT(decode_rows)) return unknown_step(o, "decoder", step);
     d.kind = decode_rows[row].kind;
     struct split find = {.pattern = PATTERN_TEXT};
-    if (d.kind == DECODE_REPLACE && (!read_pattern(o, &find, step, "Replace") || !read_text(o, &d.with, step, "content", "")))
+    if (d.kind == DECODE_REPLACE &&
+        (!read_pattern(o, &find, step, "Replace") || !read_text(o, &d.with, step, "content", "")))
         return false;
     d.find = find.literal;
     if (find.pattern != PATTERN_TEXT)
         return fail(o->err, "%s: a decoder replaces a regular expression, which hone does not do", o->path);
-    if (d.kind == DECODE_METASPACE && (!read_text(o, &d.find, step, "replacement", "\xE2\x96\x81") || !read_scheme(o, &d.scheme, step)))
+    if (d.kind == DECODE_METASPACE &&
+        (!read_text(o, &d.find, step, "replacement", "\xE2\x96\x81") || !read_scheme(o, &d.scheme, step)))
         return false;
     if (d.kind == DECODE_STRIP && (!read_text(o, &d.find, step, "content", " ") ||
         !json_get_int(&d.start, step, "start", 0, 1024, o->path, o->err) ||
@@ -263,7 +283,8 @@ static struct text strip(const struct unicode *u, const struct norm_step *n, str
     return s;
 }
 
-static bool norm_step(struct encoding *e, const struct norm_step *n, struct buf *out, struct text s, bool continues)
+static bool norm_step(struct encoding *e, const struct norm_step *n, struct buf *out, struct text s,
+                      bool continues)
 {
     const struct unicode *u = e->t->unicode;
     switch (n->kind) {
@@ -321,7 +342,8 @@ static bool rewrite_on(struct encoding *e, int step, struct text piece, bool fir
     } else if (s->kind == PRE_ALPHABET) {
         for (size_t i = 0; i < piece.n; i++) alphabet_put(&b, (unsigned char)piece.p[i]);
     } else {
-        bool begins = (piece.n >= s->with.n && !memcmp(piece.p, s->with.p, s->with.n)) || (piece.n && *piece.p == ' ');
+        bool begins = (piece.n >= s->with.n && !memcmp(piece.p, s->with.p, s->with.n)) ||
+                      (piece.n && *piece.p == ' ');
         if (prefix && !begins) buf_put(&b, s->with.p, s->with.n);
         for (size_t i = 0; i < piece.n; i++)
             if (piece.p[i] == ' ') buf_put(&b, s->with.p, s->with.n);
@@ -336,5 +358,6 @@ static bool rewrite_on(struct encoding *e, int step, struct text piece, bool fir
 bool pretokenise(struct encoding *e, int step, struct text piece, bool first)
 {
     if (step == e->t->pre_n) return model_encode(e, piece);
-    return e->t->pre[step].kind == PRE_SPLIT ? split_on(e, step, piece, first) : rewrite_on(e, step, piece, first);
+    return e->t->pre[step].kind == PRE_SPLIT ? split_on(e, step, piece, first)
+                                             : rewrite_on(e, step, piece, first);
 }

@@ -10,7 +10,10 @@
 static const double unknown_penalty = 10;
 
 /* SentencePiece keeps its sums in single precision. */
-static double sum(const struct tokenizer *t, double a, double b) { return t->is_spm ? (double)((float)a + (float)b) : a + b; }
+static double sum(const struct tokenizer *t, double a, double b)
+{
+    return t->is_spm ? (double)((float)a + (float)b) : a + b;
+}
 
 bool unigram_make(struct opening *o, const double *scores)
 {
@@ -21,14 +24,16 @@ bool unigram_make(struct opening *o, const double *scores)
     u->score = NEW_N(o->a, double, t->size);
     for (int id = 0; id < t->size; id++) {
         if (!isfinite(scores[id]))
-            return fail(o->err, "%s: the score of piece %s is not a finite number", o->path, shown(o->scratch, t->pieces[id]));
+            return fail(o->err, "%s: the score of piece %s is not a finite number", o->path,
+                        shown(o->scratch, t->pieces[id]));
         u->score[id] = scores[id];
         bool counts = !t->is_spm || !(t->kinds[id] & ~PIECE_ADDED);
         if (counts && scores[id] < least) least = scores[id];
         bytes += t->pieces[id].n;
     }
     if (bytes >= TRIE_NODES_MOST)
-        return fail(o->err, "%s: the pieces have %zu bytes together; a unigram model may have %d", o->path, bytes, TRIE_NODES_MOST - 1);
+        return fail(o->err, "%s: the pieces have %zu bytes together; a unigram model may have %d", o->path,
+                    bytes, TRIE_NODES_MOST - 1);
     u->unknown_score = sum(t, least, -unknown_penalty);
     trie_make(&u->trie, bytes, o->a);
     for (int id = 0; id < t->size; id++)
@@ -70,7 +75,8 @@ static void best_paths(const struct tokenizer *t, struct node *nodes, struct tex
             if (id < 0) continue;
             size_t length = k + 1 - i;
             bool user = t->kinds[id] & PIECE_USER; /* they score above all others */
-            offer(&nodes[k + 1], sum(t, user ? 0.1 * (double)(length - 1) : u->score[id], nodes[i].score), id, i);
+            offer(&nodes[k + 1], sum(t, user ? 0.1 * (double)(length - 1) : u->score[id], nodes[i].score),
+                  id, i);
             one = one || length == n;
             if (k + 1 > furthest) furthest = k + 1;
         }

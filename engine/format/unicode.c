@@ -19,7 +19,8 @@ static const char *category(int32_t code)
 static bool is_space(int32_t c)
 {
     return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+           c == 0x3000;
 }
 
 int unicode_class(int32_t code)
@@ -29,7 +30,8 @@ int unicode_class(int32_t code)
     if (kind[0] == 'N') class |= CLASS_NUMBER;
     if (kind[0] == 'P') class |= CLASS_PUNCTUATION;
     if (code < 0x80 && (kind[0] == 'P' || kind[0] == 'S')) class |= CLASS_PUNCTUATION;
-    if (kind[0] == 'M' || !strcmp(kind, "Nd") || !strcmp(kind, "Nl") || !strcmp(kind, "Pc")) class |= CLASS_WORD;
+    if (kind[0] == 'M' || !strcmp(kind, "Nd") || !strcmp(kind, "Nl") || !strcmp(kind, "Pc"))
+        class |= CLASS_WORD;
     if (code == 0x200C || code == 0x200D || (code >= 0x24B6 && code <= 0x24E9)) class |= CLASS_WORD;
     if (is_space(code)) class |= CLASS_SPACE;
     if (code == '\r' || code == '\n') class |= CLASS_LINE;
@@ -46,9 +48,11 @@ struct unicode *unicode_make(struct arena *a)
 /* Capitals that came with Unicode 16 and 17, which Rust's tables know. */
 static int32_t lower(int32_t c)
 {
-    static const int32_t rows[][3] = {{0x1C89, 0x1C89, 1}, {0xA7CB, 0xA7CB, 0x264 - 0xA7CB}, {0xA7CC, 0xA7CC, 1}, {0xA7CE, 0xA7CE, 1},
-        {0xA7D2, 0xA7D2, 1}, {0xA7D4, 0xA7D4, 1}, {0xA7DA, 0xA7DA, 1}, {0xA7DC, 0xA7DC, 0x19B - 0xA7DC},
-        {0x10D50, 0x10D65, 0x20}, {0x16EA0, 0x16EB8, 0x1B}};
+    static const int32_t rows[][3] = {{0x1C89, 0x1C89, 1},      {0xA7CB, 0xA7CB, 0x264 - 0xA7CB},
+                                      {0xA7CC, 0xA7CC, 1},      {0xA7CE, 0xA7CE, 1},
+                                      {0xA7D2, 0xA7D2, 1},      {0xA7D4, 0xA7D4, 1},
+                                      {0xA7DA, 0xA7DA, 1},      {0xA7DC, 0xA7DC, 0x19B - 0xA7DC},
+                                      {0x10D50, 0x10D65, 0x20}, {0x16EA0, 0x16EB8, 0x1B}};
     for (size_t i = 0; i < COUNT(rows); i++)
         if (c >= rows[i][0] && c <= rows[i][1]) return c + rows[i][2];
     return utf8proc_tolower(c);
@@ -84,15 +88,16 @@ static bool stable(int32_t c, enum unicode_form form)
 static bool later(int32_t c)
 {
     static const int32_t ranges[][2] = {
-        {0x7FD, 0x7FD}, {0x890, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C}, {0xEBA, 0xEBA},
-        {0x1715, 0x1715}, {0x1ABF, 0x1AFF}, {0x1DF6, 0x1DFA}, {0x32FF, 0x32FF}, {0xA7F1, 0xA7F4}, {0xA82C, 0xA82C},
-        {0xAB69, 0xAB69}, {0x105C0, 0x105FF}, {0x10781, 0x107BA}, {0x10D24, 0x10D27}, {0x10D69, 0x10D6D},
-        {0x10EAB, 0x10EAC}, {0x10EFA, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070},
-        {0x1133B, 0x1133B}, {0x11380, 0x113FF}, {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11900, 0x1195F},
-        {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D45},
-        {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16100, 0x1613F}, {0x16D40, 0x16D7F}, {0x16FF0, 0x16FF1},
-        {0x1CCD6, 0x1CCF9}, {0x1E030, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
-        {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF}, {0x1E6C0, 0x1E6FF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
+        {0x7FD, 0x7FD},     {0x890, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
+        {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1AFF},   {0x1DF6, 0x1DFA},
+        {0x32FF, 0x32FF},   {0xA7F1, 0xA7F4},   {0xA82C, 0xA82C},   {0xAB69, 0xAB69},   {0x105C0, 0x105FF},
+        {0x10781, 0x107BA}, {0x10D24, 0x10D27}, {0x10D69, 0x10D6D}, {0x10EAB, 0x10EAC}, {0x10EFA, 0x10EFF},
+        {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x11380, 0x113FF},
+        {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11900, 0x1195F}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+        {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D45}, {0x11D97, 0x11D97}, {0x11F41, 0x11F42},
+        {0x16100, 0x1613F}, {0x16D40, 0x16D7F}, {0x16FF0, 0x16FF1}, {0x1CCD6, 0x1CCF9}, {0x1E030, 0x1E08F},
+        {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF},
+        {0x1E6C0, 0x1E6FF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
     for (size_t i = 0; c >= ranges[i][0]; i++) {
         if (c <= ranges[i][1]) return true;
         if (i + 1 == COUNT(ranges)) break;
@@ -135,11 +140,13 @@ static void normalise_part(struct buf *out, struct text t, enum unicode_form for
             codes = arena_grow(scratch, codes, cap * sizeof *codes, 2 * cap * sizeof *codes);
             cap *= 2;
         }
-        n += (size_t)utf8proc_decompose_char(code, codes + n, WIDEST, (utf8proc_option_t)(UTF8PROC_DECOMPOSE | compat), NULL);
+        n += (size_t)utf8proc_decompose_char(code, codes + n, WIDEST,
+                                             (utf8proc_option_t)(UTF8PROC_DECOMPOSE | compat), NULL);
     }
     order_marks(codes, (int64_t)n, scratch);
     if (form == FORM_NFC || form == FORM_NFKC)
-        n = (size_t)utf8proc_normalize_utf32(codes, (utf8proc_ssize_t)n, (utf8proc_option_t)(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+        n = (size_t)utf8proc_normalize_utf32(codes, (utf8proc_ssize_t)n,
+                                             (utf8proc_option_t)(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
     for (size_t i = 0; i < n; i++) {
         char bytes[4];
         buf_put(out, bytes, (size_t)utf8_encode(codes[i], bytes));
@@ -161,7 +168,8 @@ void unicode_normalise(struct buf *out, struct text t, enum unicode_form form)
         else {
             size_t end = i;
             do end += (size_t)length;
-            while (end < t.n && (length = utf8_decode(t.p + end, t.n - end, &code), code >= 0) && !stable(code, form) && !later(code));
+            while (end < t.n && (length = utf8_decode(t.p + end, t.n - end, &code), code >= 0) &&
+                   !stable(code, form) && !later(code));
             buf_put(out, t.p + copied, base - copied);
             normalise_part(out, (struct text){t.p + base, end - base}, form, &scratch);
             copied = base = i = end;
