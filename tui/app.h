@@ -1,9 +1,10 @@
-/* app.h - the workbench as one plain struct: keys and news change it, views draw it, wishes leave it.
+/* app.h - the workbench as one plain struct: keys and news change it, views draw
+ * it, wishes leave it.
  *
- * Nothing here opens a file, reads a clock or waits. What must happen outside (start a run, ask a model,
- * measure a plan) is put into `wishes`; loop.c does it and brings what came of it back through the app_*
- * functions, and so does dump.c from a saved state, and a test from its own. Memory: what is shown at one
- * time has one arena that is dropped when it is read anew. */
+ * Nothing here opens a file, reads a clock or waits. What must happen outside (start a run, ask a
+ * model, measure a plan) is put into `wishes`; loop.c does it and brings what came of it back
+ * through the app_* functions, and so does dump.c from a saved state, and a test from its own.
+ * Memory: what is shown at one time has one arena that is dropped when it is read anew. */
 #ifndef HONE_APP_H
 #define HONE_APP_H
 #include "engine/base/base.h"
@@ -15,11 +16,14 @@
 #include "tui/grid.h"
 #include "tui/input.h"
 
-enum screen { SCREEN_MODELS, SCREEN_PROFILE, SCREEN_DATA, SCREEN_RUNS, SCREEN_LIVE, SCREEN_CHAT, SCREENS };
-enum popup { POPUP_NONE, POPUP_HELP, POPUP_LEAVE, POPUP_CONFIRM, POPUP_PRESETS, POPUP_CHOICES, POPUPS };
+enum screen { SCREEN_MODELS, SCREEN_PROFILE, SCREEN_DATA, SCREEN_RUNS, SCREEN_LIVE, SCREEN_CHAT,
+    SCREENS };
+enum popup { POPUP_NONE, POPUP_HELP, POPUP_LEAVE, POPUP_CONFIRM, POPUP_PRESETS, POPUP_CHOICES,
+    POPUPS };
 /* Whose keys a row of the key table is. */
 enum keys_of {
-    KEYS_ALL, KEYS_LISTS, KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS, KEYS_LIVE, KEYS_CHAT, KEYS_TYPING, KEYS_PROMPT, KEYS_EDIT,
+    KEYS_ALL, KEYS_LISTS, KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS, KEYS_LIVE, KEYS_CHAT,
+    KEYS_TYPING, KEYS_PROMPT, KEYS_EDIT,
     KEYS_HELP, KEYS_LEAVE, KEYS_CONFIRM, KEYS_PICK, KEYS_SCOPES
 };
 
@@ -35,9 +39,11 @@ enum wish_kind {
     WISH_PLAN,              /* of the profile as it stands in the form */
     WISH_PREVIEW,           /* its data: stage and window of app.data */
     WISH_LAUNCH,            /* a run of it */
-    WISH_RUNS, WISH_OPEN_RUN /* text: folder */, WISH_RESUME /* text: folder */, WISH_REMOVE /* text: folder */,
+    WISH_RUNS, WISH_OPEN_RUN /* text: folder */, WISH_RESUME /* text: folder */,
+    WISH_REMOVE /* text: folder */,
     WISH_ORDER,             /* number: enum order_kind, value: learning rate; of the open run */
-    WISH_CHAT_OPEN,         /* text: a model, checkpoint or run; number 1: the run in training itself */
+    /* text: a model, checkpoint or run; number 1: the run in training itself */
+    WISH_CHAT_OPEN,
     WISH_ASK, WISH_STOP_ANSWER,
     WISH_KEEP_CHAT,         /* text: the file that the transcript is written to */
     WISH_COPY,              /* text: to the terminal's clipboard */
@@ -50,7 +56,8 @@ struct wish { enum wish_kind kind; char text[4096]; int number; double value; };
 
 struct list { int at, top; };
 void list_move(struct list *l, int by, int n);
-void list_show(struct list *l, int n, int rows);   /* moves `top` so that `at` is among `rows` rows */
+/* moves `top` so that `at` is among `rows` rows */
+void list_show(struct list *l, int n, int rows);
 
 struct models_show {
     struct model_entry *all; int n;
@@ -62,7 +69,8 @@ struct models_show {
 };
 
 struct form_row {
-    char path[160];                        /* as profile_text_get takes it; a heading's is its group */
+    /* as profile_text_get takes it; a heading's is its group */
+    char path[160];
     const char *label;
     const struct field *field;             /* NULL: a heading */
     struct text value; bool said;          /* what the file says, else the default */
@@ -73,7 +81,8 @@ struct profile_show {
     char path[4096];                       /* "": none is open */
     struct text source, saved;             /* in the form, and in the file */
     struct text *undo; int n_undo, cap_undo;
-    bool edited, parsed;                   /* edited: not as the file says; parsed: `profile` holds it */
+    /* edited: not as the file says; parsed: `profile` holds it */
+    bool edited, parsed;
     struct profile profile;                /* the last text without errors */
     struct problems problems, warnings;
     struct form_row *rows; int n_rows;
@@ -83,7 +92,8 @@ struct profile_show {
     enum plan_state plan_state; char plan_error[2048];
     const struct json *plan; double changed; int plan_scroll;
     bool launching, launch_when_ready;
-    char wanted_model[4096];               /* becomes the base_model of the next profile that is opened */
+    /* becomes the base_model of the next profile that is opened */
+    char wanted_model[4096];
 };
 
 struct data_show {
@@ -103,31 +113,47 @@ struct runs_show {
 };
 
 enum live_metric { METRIC_LOSS, METRIC_LR, METRIC_GRAD_NORM, METRIC_SPEED, METRICS };
-struct live_show { struct fold fold; bool open, log, zoom, formula; int smooth; enum live_metric metric; int scroll; };
+struct live_show {
+    struct fold fold;
+    bool open, log, zoom, formula;
+    int smooth, scroll;
+    enum live_metric metric;
+};
 
-struct chat_line { const char *role; struct buf text; bool done; char ended[16]; struct answer_stats stats; int64_t step; };
+struct chat_line {
+    const char *role; struct buf text;
+    bool done; char ended[16]; struct answer_stats stats; int64_t step;
+};
 struct chat_show {
     char spec[4096], name[256], problem[512];
-    bool open, opening, answering, typing, training;       /* training: the weights of a run at work */
+    /* training: the weights of a run at work */
+    bool open, opening, answering, typing, training;
     bool has_adapter, adapter_off;
     int context; int64_t step;
     struct chat_line *lines; int n_lines, cap_lines;
     struct edit edit;
     struct sampling sampling; int max_new_tokens; uint64_t seed; char system[1024];
     int scroll;
-    char half[4]; size_t half_n;                            /* the start of a character whose rest has not come */
+    /* the start of a character whose rest has not come */
+    char half[4]; size_t half_n;
     struct arena arena;
 };
 
-enum prompt_kind { PROMPT_FILTER, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER, PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPTS };
-struct prompt { bool open; enum prompt_kind kind; char label[96], problem[400]; struct edit edit; struct arena arena; };
+enum prompt_kind { PROMPT_FILTER, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER,
+    PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPTS };
+struct prompt {
+    bool open; enum prompt_kind kind;
+    char label[96], problem[400];
+    struct edit edit; struct arena arena;
+};
 
 enum confirm_kind { CONFIRM_REMOVE, CONFIRM_DROP_EDITS };
 struct preset { const char *path, *name, *about; };
 
 struct app {
     const struct places *places;
-    int w, h; double now; bool utc;        /* now: Unix seconds; utc: times of day without the zone (dumps) */
+    /* now: Unix seconds; utc: times of day without the zone (dumps) */
+    int w, h; double now; bool utc;
     enum glyphs glyphs;
     enum screen screen;
     enum popup popups[4]; int n_popups;
@@ -135,7 +161,8 @@ struct app {
     struct preset *presets; int n_presets; struct arena presets_arena;
     enum confirm_kind confirm; char confirm_text[4096];
     struct prompt prompt;
-    char notice[2048]; enum style notice_style; double notice_at; /* good news goes by itself, bad news by the next key */
+    /* good news goes by itself, bad news by the next key */
+    char notice[2048]; enum style notice_style; double notice_at;
     char device[64];                       /* "CPU 2 cores" */
     struct models_show models;
     struct profile_show profile;
@@ -178,12 +205,16 @@ void models_filter(struct app *a);
 void runs_filter(struct app *a);
 void chat_line_add(struct app *a, const char *role, struct text t);  /* of a transcript */
 void chat_start(struct app *a, const char *spec, const char *name, bool training);
-void form_change(struct app *a, struct text source);        /* a change of the profile's text that can be undone */
-void form_try(struct app *a);                              /* says what would be wrong with the value typed so far */
+/* a change of the profile's text that can be undone */
+void form_change(struct app *a, struct text source);
+/* says what would be wrong with the value typed so far */
+void form_try(struct app *a);
 bool form_accept(struct app *a, struct text value);
 bool live_accept(struct app *a, struct text value);
-void form_build(struct app *a);                            /* the rows anew, after a change of text or folding */
+/* the rows anew, after a change of text or folding */
+void form_build(struct app *a);
 void form_choose(struct app *a, int choice);               /* of the field at the cursor */
 int form_choices(const struct app *a, struct text *out, int most);
-bool text_contains(const char *text, const char *word);    /* ASCII letters of either case; an empty word is everywhere */
+/* ASCII letters of either case; an empty word is everywhere */
+bool text_contains(const char *text, const char *word);
 #endif

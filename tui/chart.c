@@ -1,4 +1,5 @@
-/* chart.c - dots first, characters last: one bitmap a cell, made from lines in pixel coordinates. */
+/* chart.c - dots first, characters last: one bitmap a cell, made from lines in pixel coordinates.
+ * */
 #include "tui/chart.h"
 #include <math.h>
 #include <stdio.h>
@@ -72,7 +73,8 @@ static void line(struct plot *p, const struct series *s, enum style style, int s
         mean = w * mean + (1 - w) * value;
         weight = w * weight + (1 - w);
         double shown = smooth ? mean / weight : value;
-        int x = column_of(p, (double)i * (double)s->per + 0.5 + 0.5 * (double)(s->per)), y = row_of(p, shown);
+        int x = column_of(p, (double)i * (double)s->per + 0.5 + 0.5 * (double)(s->per)),
+            y = row_of(p, shown);
         if (last_x < 0) dot(p, x, y, style);
         else stroke(p, last_x, last_y, x, y, style);
         if (!smooth) rise(p, x, row_of(p, b->high), row_of(p, b->low), style);
@@ -88,7 +90,8 @@ static void cells(struct grid *g, struct rect r, const struct plot *p)
         for (int x = 0; x < p->w; x++) {
             size_t at = (size_t)y * (size_t)p->w + (size_t)x;
             if (!p->dots[at]) continue;
-            int32_t code = p->across == 2 ? 0x2800 + p->dots[at] : g->glyphs == GLYPHS_ASCII ? plain[p->dots[at]] : block[p->dots[at]];
+            int32_t code = p->across == 2 ? 0x2800 + p->dots[at] : g->glyphs == GLYPHS_ASCII
+                ? plain[p->dots[at]] : block[p->dots[at]];
             grid_code(g, r, x, y, (enum style)p->styles[at], code);
         }
 }
@@ -96,7 +99,8 @@ static void cells(struct grid *g, struct rect r, const struct plot *p)
 static void number(char out[16], double v)
 {
     double size = fabs(v);
-    snprintf(out, 16, size != 0 && (size < 0.001 || size >= 99999) ? "%.0e" : size < 0.1 ? "%.4f" : size < 10 ? "%.2f" : size < 1000 ? "%.1f" : "%.0f", v);
+    snprintf(out, 16, size != 0 && (size < 0.001 || size >= 99999) ? "%.0e" : size < 0.1 ? "%.4f" :
+        size < 10 ? "%.2f" : size < 1000 ? "%.1f" : "%.0f", v);
 }
 
 static void labels(struct grid *g, struct rect r, const struct plot *p)
@@ -106,14 +110,16 @@ static void labels(struct grid *g, struct rect r, const struct plot *p)
     for (size_t i = 0; i < COUNT(shown); i++) {
         if (i && shown[i] == shown[i - 1]) continue;
         char text[16];
-        double share = p->h > 1 ? 1 - (double)shown[i] / (p->h - 1) : 0.5, v = p->low + share * (p->high - p->low);
+        double share = p->h > 1 ? 1 - (double)shown[i] / (p->h - 1) : 0.5,
+            v = p->low + share * (p->high - p->low);
         number(text, p->log ? pow(10, v) : v);
         grid_right(g, r, LABELS - 1, shown[i], STYLE_DIM, text_of(text));
         grid_sign(g, r, LABELS - 1, shown[i], STYLE_DIM, SIGN_AXIS);
     }
 }
 
-/* The axis: what is done in a solid line, what is ahead in a broken one, stages by name, gaps marked. */
+/* The axis: what is done in a solid line, what is ahead in a broken one, stages by name, gaps
+ * marked. */
 static void axis(struct grid *g, struct rect r, const struct plot *p, const struct chart *c)
 {
     struct rect plot = {r.x + LABELS, r.y, p->w, r.h};
@@ -121,25 +127,32 @@ static void axis(struct grid *g, struct rect r, const struct plot *p, const stru
     int y = r.h - 1, done = c->done > 0 ? column_of(p, (double)c->done) / p->across : -1;
     int end_n = snprintf(end, sizeof end, " step %lld", (long long)c->steps);
     grid_sign(g, r, LABELS - 1, y, STYLE_DIM, SIGN_CORNER);
-    for (int x = 0; x < p->w; x++) grid_sign(g, plot, x, y, STYLE_DIM, x <= done ? SIGN_LINE_ACROSS : SIGN_AHEAD);
+    for (int x = 0; x < p->w; x++)
+        grid_sign(g, plot, x, y, STYLE_DIM, x <= done ? SIGN_LINE_ACROSS : SIGN_AHEAD);
     for (int i = 0; i < c->n_stages; i++) {
-        int x = c->stages[i].from <= 0 ? 0 : column_of(p, (double)c->stages[i].from + 1) / p->across;
-        int next = i + 1 < c->n_stages ? column_of(p, (double)c->stages[i + 1].from + 1) / p->across : p->w - end_n;
+        int x = c->stages[i].from <= 0 ? 0 :
+            column_of(p, (double)c->stages[i].from + 1) / p->across;
+        int next = i + 1 < c->n_stages
+            ? column_of(p, (double)c->stages[i + 1].from + 1) / p->across : p->w - end_n;
         if (c->stages[i].from > 0)
             for (int row = 0; row <= y; row++)
-                if (row == y || p->dots[(size_t)row * (size_t)p->w + (size_t)x] == 0) grid_sign(g, plot, x, row, STYLE_DIM, SIGN_BORDER);
+                if (row == y || p->dots[(size_t)row * (size_t)p->w + (size_t)x] == 0)
+                    grid_sign(g, plot, x, row, STYLE_DIM, SIGN_BORDER);
         if (next - x > 4) {
             int n = grid_text(g, plot, x + 1, y, STYLE_PLAIN, TEXT(" "));
-            n += grid_fit(g, plot, x + 1 + n, y, next - x - 3, STYLE_PLAIN, text_of(c->stages[i].name));
+            n += grid_fit(g, plot, x + 1 + n, y, next - x - 3, STYLE_PLAIN,
+                text_of(c->stages[i].name));
             grid_text(g, plot, x + 1 + n, y, STYLE_PLAIN, TEXT(" "));
         }
     }
-    if (p->w > end_n + 8) grid_right(g, plot, p->w - (r.y + r.h >= g->h ? 2 : 0), y, STYLE_DIM, text_of(end));
+    if (p->w > end_n + 8)
+        grid_right(g, plot, p->w - (r.y + r.h >= g->h ? 2 : 0), y, STYLE_DIM, text_of(end));
     for (int i = 0; i < c->n; i++) {
         const struct series *s = c->lines[i].series;
         for (int b = 0; b < s->n; b++)
             if (s->buckets[b].none)
-                grid_sign(g, plot, column_of(p, (double)b * (double)s->per + 1) / p->across, y, STYLE_BAD, SIGN_TIMES);
+                grid_sign(g, plot, column_of(p, (double)b * (double)s->per + 1) / p->across, y,
+                    STYLE_BAD, SIGN_TIMES);
     }
 }
 
@@ -177,8 +190,10 @@ void chart_draw(struct grid *g, struct rect r, const struct chart *c)
     p.styles = NEW_N(&scratch, uint8_t, (size_t)p.w * (size_t)p.h);
     if (range(&p, c)) {
         for (int i = 0; i < c->n; i++)
-            if (c->lines[i].raw_behind && c->lines[i].smooth) line(&p, c->lines[i].series, STYLE_DIM, 0);
-        for (int i = 0; i < c->n; i++) line(&p, c->lines[i].series, c->lines[i].style, c->lines[i].smooth);
+            if (c->lines[i].raw_behind && c->lines[i].smooth)
+                line(&p, c->lines[i].series, STYLE_DIM, 0);
+        for (int i = 0; i < c->n; i++)
+            line(&p, c->lines[i].series, c->lines[i].style, c->lines[i].smooth);
         cells(g, (struct rect){r.x + LABELS, r.y, p.w, p.h}, &p);
         labels(g, r, &p);
     }
@@ -186,7 +201,8 @@ void chart_draw(struct grid *g, struct rect r, const struct chart *c)
     arena_drop(&scratch);
 }
 
-void chart_spark(struct grid *g, struct rect r, int x, int y, int columns, enum style s, const double *values, int n)
+void chart_spark(struct grid *g, struct rect r, int x, int y, int columns, enum style s,
+    const double *values, int n)
 {
     static const char plain[] = ".:-=+*#@";
     double low = 0, high = 0;

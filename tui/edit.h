@@ -1,7 +1,8 @@
 /* edit.h - a text being typed: one line or many, the keys of emacs, one killed text, a history.
  *
- * Positions are bytes at a character's start. What is pasted is text, never keys; a one-line field takes
- * its newlines as blanks. The text is what was typed; it is made harmless where it is drawn. */
+ * Positions are bytes at a character's start. What is pasted is text, never keys; a one-line field
+ * takes its newlines as blanks. The text is what was typed; it is made harmless where it is drawn.
+ * */
 #ifndef HONE_EDIT_H
 #define HONE_EDIT_H
 #include "tui/grid.h"
@@ -11,14 +12,16 @@ struct edit {
     struct buf text, killed;
     size_t at;
     bool many;                       /* newlines are kept */
-    const char **history; int n_history, cap_history, back; /* back: 0 is the draft, 1 the newest entry */
+    /* back: 0 is the draft, 1 the newest entry */
+    const char **history; int n_history, cap_history, back;
     const char *draft;
     struct arena *arena;
 };
 struct edit edit_make(struct arena *a, bool many);
 void edit_set(struct edit *e, struct text t);        /* the caret at its end */
 void edit_insert(struct edit *e, struct text t);
-void edit_remember(struct edit *e);                   /* adds the text to the history and empties the field */
+/* adds the text to the history and empties the field */
+void edit_remember(struct edit *e);
 
 void edit_left(struct edit *e);
 void edit_right(struct edit *e);
@@ -32,7 +35,8 @@ void edit_kill_end(struct edit *e);
 void edit_kill_home(struct edit *e);
 void edit_kill_word(struct edit *e);
 void edit_yank(struct edit *e);
-void edit_up(struct edit *e);                         /* the line above, or on the first line the history */
+/* the line above, or on the first line the history */
+void edit_up(struct edit *e);
 void edit_down(struct edit *e);
 /* Draws it wrapped in r, the caret always in sight; returns the rows that the whole text wants. */
 int edit_draw(const struct edit *e, struct grid *g, struct rect r, bool caret);

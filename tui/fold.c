@@ -7,7 +7,8 @@
 
 bool run_state_lives(enum run_state s)
 {
-    return s == RUN_QUEUED || s == RUN_PREPARING || s == RUN_TRAINING || s == RUN_PAUSED || s == RUN_SAVING;
+    return s == RUN_QUEUED || s == RUN_PREPARING || s == RUN_TRAINING || s == RUN_PAUSED ||
+        s == RUN_SAVING;
 }
 
 void fold_start(struct fold *f, const char *dir)
@@ -23,7 +24,8 @@ void fold_start(struct fold *f, const char *dir)
     f->best_step = f->saved_step = -1;
     f->state = RUN_QUEUED;
     f->cpu = NAN;
-    f->last.step.loss = f->last.step.lr = f->last.step.grad_norm = f->last.step.mfu = f->last.step.hfu = NAN;
+    f->last.step.loss = f->last.step.lr = f->last.step.grad_norm = f->last.step.mfu =
+        f->last.step.hfu = NAN;
 }
 
 void fold_drop(struct fold *f)
@@ -34,7 +36,8 @@ void fold_drop(struct fold *f)
 
 bool fold_lives(const struct fold *f) { return f->dir[0] && run_state_lives(f->state); }
 
-static void copy(char *out, size_t n, struct text t) { snprintf(out, n, "%.*s", (int)(t.n < n ? t.n : n - 1), t.p ? t.p : ""); }
+static void copy(char *out, size_t n,
+    struct text t) { snprintf(out, n, "%.*s", (int)(t.n < n ? t.n : n - 1), t.p ? t.p : ""); }
 
 static void line(struct fold *f, double t, enum style s, const char *fmt, ...) PRINTF_LIKE(4, 5);
 static void line(struct fold *f, double t, enum style s, const char *fmt, ...)
@@ -65,7 +68,8 @@ static void on_start(struct fold *f, const struct event *e)
     f->parameters = e->start.parameters;
     f->steps = e->start.steps;
     f->bytes_planned = e->start.bytes_planned;
-    line(f, e->t, STYLE_PLAIN, "started on %s, %lld threads, kernels %s %s, %s", f->device, (long long)f->threads, f->backend, f->isa, f->dtype);
+    line(f, e->t, STYLE_PLAIN, "started on %s, %lld threads, kernels %s %s, %s", f->device,
+        (long long)f->threads, f->backend, f->isa, f->dtype);
 }
 
 static void on_resumed(struct fold *f, const struct event *e)
@@ -76,7 +80,8 @@ static void on_resumed(struct fold *f, const struct event *e)
     if (f->best_step > step) f->best_step = -1;
     f->step = step;
     f->seconds = 0;
-    line(f, e->t, STYLE_PLAIN, "resumed after step %lld from %.*s", (long long)step, SHOWN(e->resumed.from));
+    line(f, e->t, STYLE_PLAIN, "resumed after step %lld from %.*s", (long long)step,
+        SHOWN(e->resumed.from));
 }
 
 static void on_stage(struct fold *f, const struct event *e)
@@ -92,14 +97,18 @@ static void on_stage(struct fold *f, const struct event *e)
     s->begun = true;
     f->stage = (int)i;
     if (f->n_stages <= i) f->n_stages = (int)i + 1;
-    const int64_t owned[OWNERS] = {e->stage.bytes_weights, e->stage.bytes_masters, e->stage.bytes_moments, e->stage.bytes_gradients,
-                                   e->stage.bytes_activations, e->stage.bytes_cache, e->stage.bytes_workspace};
+    const int64_t owned[OWNERS] = {e->stage.bytes_weights, e->stage.bytes_masters,
+        e->stage.bytes_moments, e->stage.bytes_gradients,
+                                   e->stage.bytes_activations, e->stage.bytes_cache,
+                                       e->stage.bytes_workspace};
     memcpy(f->owned, owned, sizeof owned);
     char n[32];
-    line(f, e->t, STYLE_BRIGHT, "stage %lld %s: %lld steps, %s parameters train", (long long)i + 1, s->name, (long long)s->steps, text_count(n, s->trained));
+    line(f, e->t, STYLE_BRIGHT, "stage %lld %s: %lld steps, %s parameters train", (long long)i + 1,
+        s->name, (long long)s->steps, text_count(n, s->trained));
 }
 
-static void numbers(struct fold *f, int64_t step, double loss, double lr, double grad, double seconds, double tokens)
+static void numbers(struct fold *f, int64_t step, double loss, double lr, double grad,
+    double seconds, double tokens)
 {
     series_add(&f->loss, step, loss);
     series_add(&f->lr, step, lr);
@@ -116,12 +125,14 @@ static void numbers(struct fold *f, int64_t step, double loss, double lr, double
 static void on_step(struct fold *f, const struct event *e)
 {
     double nan_or[3] = {e->step.loss, e->step.lr, e->step.grad_norm};
-    numbers(f, e->step.step, nan_or[0], nan_or[1], nan_or[2], e->step.seconds, (double)e->step.tokens);
+    numbers(f, e->step.step, nan_or[0], nan_or[1], nan_or[2], e->step.seconds,
+        (double)e->step.tokens);
     f->last = *e;
     f->last.step.stage = (struct text){0};
     if (e->step.skipped) {
         f->skipped++;
-        line(f, e->t, STYLE_WARN, "step %lld left out by a guard (loss %.4g, gradient %.4g)", (long long)e->step.step, e->step.loss, e->step.grad_norm);
+        line(f, e->t, STYLE_WARN, "step %lld left out by a guard (loss %.4g, gradient %.4g)",
+            (long long)e->step.step, e->step.loss, e->step.grad_norm);
     }
     if (f->state == RUN_QUEUED || f->state == RUN_PREPARING) f->state = f->told = RUN_TRAINING;
 }
@@ -133,7 +144,8 @@ static void on_validation(struct fold *f, const struct event *e)
         f->best_loss = e->validation.loss;
         f->best_step = e->validation.step;
     }
-    line(f, e->t, STYLE_PLAIN, "validation %.4f at step %lld%s", e->validation.loss, (long long)e->validation.step, e->validation.best ? ", best so far" : "");
+    line(f, e->t, STYLE_PLAIN, "validation %.4f at step %lld%s", e->validation.loss,
+        (long long)e->validation.step, e->validation.best ? ", best so far" : "");
 }
 
 static void on_quiz(struct fold *f, const struct event *e)
@@ -156,12 +168,15 @@ static void on_quiz(struct fold *f, const struct event *e)
     q->times++;
     q->right = e->quiz.right;
     q->of = e->quiz.of;
-    line(f, e->t, STYLE_PLAIN, "quiz %s: %lld of %lld right (%.1f %%)", file, (long long)q->right, (long long)q->of, 100 * q->last);
+    line(f, e->t, STYLE_PLAIN, "quiz %s: %lld of %lld right (%.1f %%)", file, (long long)q->right,
+        (long long)q->of, 100 * q->last);
 }
 
 static void on_sample(struct fold *f, const struct event *e)
 {
-    line(f, e->t, STYLE_PLAIN, "sample  %.*s > %.*s", (int)(e->sample.prompt.n > 120 ? 120 : e->sample.prompt.n), e->sample.prompt.p, SHOWN(e->sample.answer));
+    line(f, e->t, STYLE_PLAIN, "sample  %.*s > %.*s",
+        (int)(e->sample.prompt.n > 120 ? 120 : e->sample.prompt.n), e->sample.prompt.p,
+            SHOWN(e->sample.answer));
 }
 
 static void on_saved(struct fold *f, const struct event *e)
@@ -169,7 +184,8 @@ static void on_saved(struct fold *f, const struct event *e)
     char bytes[16], seconds[24];
     copy(f->saved, sizeof f->saved, e->saved.path);
     f->saved_step = e->saved.step;
-    line(f, e->t, STYLE_GOOD, "saved %.*s (%s, %s)", SHOWN(e->saved.path), text_bytes(bytes, e->saved.bytes), text_seconds(seconds, e->saved.seconds));
+    line(f, e->t, STYLE_GOOD, "saved %.*s (%s, %s)", SHOWN(e->saved.path),
+        text_bytes(bytes, e->saved.bytes), text_seconds(seconds, e->saved.seconds));
 }
 
 static void on_order(struct fold *f, const struct event *e)
@@ -177,24 +193,30 @@ static void on_order(struct fold *f, const struct event *e)
     bool value = text_is(e->order.order, "learning_rate");
     char number[32] = "";
     if (value) snprintf(number, sizeof number, " %.3g", e->order.value);
-    line(f, e->t, STYLE_ACCENT, "order %.*s%s by %.*s, from step %lld on", SHOWN(e->order.order), number, (int)(e->order.by.n > 60 ? 60 : e->order.by.n),
+    line(f, e->t, STYLE_ACCENT, "order %.*s%s by %.*s, from step %lld on", SHOWN(e->order.order),
+        number, (int)(e->order.by.n > 60 ? 60 : e->order.by.n),
          e->order.by.p, (long long)e->order.step + 1);
 }
 
 static void on_state(struct fold *f, const struct event *e)
 {
     for (int s = 0; s < RUN_STATES; s++)
-        if (text_is(e->state.state, run_state_name((enum run_state)s))) f->state = (enum run_state)s;
+        if (text_is(e->state.state, run_state_name((enum run_state)s)))
+            f->state = (enum run_state)s;
     f->told = f->state;
     copy(f->why, sizeof f->why, e->state.why);
-    enum style style = f->state == RUN_FAILED || f->state == RUN_LOST ? STYLE_BAD : f->state == RUN_DONE ? STYLE_GOOD : STYLE_PLAIN;
-    line(f, e->t, style, "%.*s%s%.*s", SHOWN(e->state.state), e->state.why.n ? ": " : "", SHOWN(e->state.why));
+    enum style style = f->state == RUN_FAILED || f->state == RUN_LOST ? STYLE_BAD :
+        f->state == RUN_DONE ? STYLE_GOOD : STYLE_PLAIN;
+    line(f, e->t, style, "%.*s%s%.*s", SHOWN(e->state.state), e->state.why.n ? ": " : "",
+        SHOWN(e->state.why));
 }
 
 static void on_note(struct fold *f, const struct event *e)
 {
-    enum style style = text_is(e->note.level, "error") ? STYLE_BAD : text_is(e->note.level, "warning") ? STYLE_WARN : STYLE_PLAIN;
-    line(f, e->t, style, "%s%.*s", style == STYLE_WARN ? "! " : style == STYLE_BAD ? "!! " : "", SHOWN(e->note.text));
+    enum style style = text_is(e->note.level, "error") ? STYLE_BAD :
+        text_is(e->note.level, "warning") ? STYLE_WARN : STYLE_PLAIN;
+    line(f, e->t, style, "%s%.*s", style == STYLE_WARN ? "! " : style == STYLE_BAD ? "!! " : "",
+        SHOWN(e->note.text));
 }
 
 static void on_progress(struct fold *f, const struct event *e)
@@ -205,8 +227,10 @@ static void on_progress(struct fold *f, const struct event *e)
 }
 
 static void (*const folds[EV_KINDS])(struct fold *, const struct event *) = {
-    [EV_START] = on_start, [EV_RESUMED] = on_resumed, [EV_STAGE] = on_stage, [EV_STEP] = on_step, [EV_VALIDATION] = on_validation,
-    [EV_QUIZ] = on_quiz, [EV_SAMPLE] = on_sample, [EV_SAVED] = on_saved, [EV_ORDER] = on_order, [EV_STATE] = on_state,
+    [EV_START] = on_start, [EV_RESUMED] = on_resumed, [EV_STAGE] = on_stage, [EV_STEP] = on_step,
+    [EV_VALIDATION] = on_validation,
+    [EV_QUIZ] = on_quiz, [EV_SAMPLE] = on_sample, [EV_SAVED] = on_saved, [EV_ORDER] = on_order,
+    [EV_STATE] = on_state,
     [EV_NOTE] = on_note, [EV_PROGRESS] = on_progress};
 
 void fold_event(struct fold *f, const struct event *e)
@@ -227,13 +251,16 @@ void fold_plan(struct fold *f, struct text source)
     const struct json *plan, *stages, *stage;
     struct err err;
     struct arena scratch = arena_make(0);
-    if (json_parse(&plan, source, "plan.json", (struct json_limits){0}, &scratch, &err) && (stages = json_get(plan, "stages")) && stages->kind == JSON_ARRAY) {
+    if (json_parse(&plan, source, "plan.json", (struct json_limits){0}, &scratch, &err) &&
+        (stages = json_get(plan, "stages")) && stages->kind == JSON_ARRAY) {
         int64_t from = 0;
         for (int i = 0; i < stages->n && i < FOLD_STAGES; i++) {
             struct text name = {0};
             int64_t steps = 0;
             stage = &stages->items[i];
-            if (!json_get_text(&name, stage, "name", "plan.json", &err) || !json_get_int(&steps, stage, "steps", 0, (int64_t)1 << 48, "plan.json", &err)) break;
+            if (!json_get_text(&name, stage, "name", "plan.json", &err) ||
+                !json_get_int(&steps, stage, "steps", 0, (int64_t)1 << 48, "plan.json", &err))
+                break;
             if (!f->stages[i].begun) {
                 copy(f->stages[i].name, sizeof f->stages[i].name, name);
                 f->stages[i].from = from;

@@ -2,7 +2,8 @@
  *
  * Attaching late, again, or to a run of last month is the same: the events from the first on. Step
  * events may come from metrics.bin in bulk (history.c) so that a million steps open at once. After
- * `resumed` what was lived beyond its step is forgotten. Texts are copied: an event dies with its call. */
+ * `resumed` what was lived beyond its step is forgotten. Texts are copied: an event dies with its
+ * call. */
 #ifndef HONE_FOLD_H
 #define HONE_FOLD_H
 #include "engine/run/run.h"
@@ -26,20 +27,24 @@ struct fold {
     struct arena arena;
     int64_t seq, pid;
     enum run_state state; char why[512];
-    enum run_state told;                     /* by the events alone, also where nobody holds the folder any more */
+    /* by the events alone, also where nobody holds the folder any more */
+    enum run_state told;
     double started, changed;                 /* Unix seconds of the first and the last event */
 
     char backend[32], device[128], isa[32], library[64], dtype[16];
     int64_t threads, parameters, steps, bytes_planned;
 
-    struct fold_stage stages[FOLD_STAGES]; int n_stages, stage; /* stage: index of the one that runs, -1 before */
+    /* stage: index of the one that runs, -1 before */
+    struct fold_stage stages[FOLD_STAGES]; int n_stages, stage;
     int64_t owned[OWNERS];                   /* planned bytes of the stage that runs, by owner */
 
-    struct event last;                       /* the newest step event, its text in no use; .has says what it read */
+    /* the newest step event, its text in no use; .has says what it read */
+    struct event last;
     int64_t step;                            /* steps so far */
     double seconds;                          /* mean of the last steps, 0: none yet */
     double spent;                            /* seconds of all steps so far */
-    double speed;                            /* trained and other tokens a second, of the last steps */
+    /* trained and other tokens a second, of the last steps */
+    double speed;
     struct series loss, validation, lr, grad_norm, tokens_per_second;
     double best_loss; int64_t best_step;     /* of the validation; step -1: none */
     char saved[64]; int64_t saved_step;      /* the newest checkpoint; step -1: none */
@@ -49,7 +54,8 @@ struct fold {
     struct fold_line lines[FOLD_LOG]; int64_t n_lines; /* line i lies at i % FOLD_LOG */
     int skipped;                             /* steps that a guard left out */
 
-    double cpu;                              /* of the engine's process, in cores; NaN: no reading */
+    /* of the engine's process, in cores; NaN: no reading */
+    double cpu;
 };
 void fold_start(struct fold *f, const char *dir);
 void fold_drop(struct fold *f);
@@ -64,6 +70,7 @@ double fold_left(const struct fold *f);
 bool fold_lives(const struct fold *f);
 bool run_state_lives(enum run_state s);
 
-/* history.c: everything that lies in the run's folder now; *at is the byte where following goes on. */
+/* history.c: everything that lies in the run's folder now; *at is the byte where following goes
+ * on. */
 bool history_read(struct fold *f, const char *dir, int64_t *at, struct err *err);
 #endif

@@ -1,7 +1,8 @@
-/* form.c - the profile as a form: rows from the table of fields and the text, every change a splice of it.
+/* form.c - the profile as a form: rows from the table of fields and the text, every change a
+ * splice of it.
  *
- * The text is the truth; the form is made from it anew after each change. A value is checked by parsing
- * the text with it, so that the form can never say yes where the parser says no. */
+ * The text is the truth; the form is made from it anew after each change. A value is checked by
+ * parsing the text with it, so that the form can never say yes where the parser says no. */
 #include "engine/format/json.h"
 #include "tui/keys.h"
 #include "tui/view.h"
@@ -9,10 +10,13 @@
 #include <string.h>
 
 /* Keys of the root that stand on top, in this order; others of the root are folded under "more". */
-static const char *const first_keys[] = {"name", "base_model", "max_length", "train", "learning_rate", "lr_scheduler", "batch_tokens", "dtype"};
+static const char *const first_keys[] = {"name", "base_model", "max_length", "train",
+    "learning_rate", "lr_scheduler", "batch_tokens", "dtype"};
 static const struct { const char *group, *label; bool open; } groups[] = {
-    {"datasets", "datasets", true}, {"stages", "stages", true}, {"more", "more settings", false}, {"lora", "lora", false}, {"optimizer", "optimizer", false},
-    {"eval", "eval", false}, {"save", "save", false}, {"guards", "guards", false}, {"chat", "chat", false}};
+    {"datasets", "datasets", true}, {"stages", "stages", true}, {"more", "more settings", false},
+    {"lora", "lora", false}, {"optimizer", "optimizer", false},
+    {"eval", "eval", false}, {"save", "save", false}, {"guards", "guards", false},
+    {"chat", "chat", false}};
 
 /* ---- reading the text ---- */
 
@@ -56,7 +60,8 @@ static bool folded_open(const struct profile_show *p, const char *path, bool at_
 
 struct builder { struct app *a; struct form_row *rows; int n, cap; };
 
-static struct form_row *row_add(struct builder *b, const char *path, const char *label, const struct field *field, int depth)
+static struct form_row *row_add(struct builder *b, const char *path, const char *label,
+    const struct field *field, int depth)
 {
     struct profile_show *p = &b->a->profile;
     ROOM(&p->form, b->rows, b->n, b->cap);
@@ -66,7 +71,8 @@ static struct form_row *row_add(struct builder *b, const char *path, const char 
     size_t n = strlen(path);
     for (int i = 0; i < p->problems.n && n > 0; i++) {
         const char *text = p->problems.list[i].text;
-        if (strncmp(text, path, n) == 0 && (text[n] == ':' || (!field && text[n] == '.'))) r->bad = true;
+        if (strncmp(text, path, n) == 0 && (text[n] == ':' || (!field && text[n] == '.')))
+            r->bad = true;
     }
     return r;
 }
@@ -78,7 +84,8 @@ static void row_field(struct builder *b, const struct field *f, const char *pref
     char path[160];
     snprintf(path, sizeof path, "%s%s", prefix, f->path);
     const char *dot = strrchr(f->path, '.');
-    struct form_row *r = row_add(b, path, dot && depth > 0 && !prefix[0] ? dot + 1 : f->path, f, depth);
+    struct form_row *r = row_add(b, path, dot && depth > 0 && !prefix[0] ? dot + 1 : f->path, f,
+        depth);
     if (!profile_text_get(&r->value, p->source, path, &p->form, &err)) r->value = (struct text){0};
     r->said = r->value.n > 0;
     if (!r->said) r->value = text_of(f->preset ? f->preset : "");
@@ -91,7 +98,8 @@ static bool is_first(const char *path)
     return false;
 }
 
-static bool of_root(const struct field *f) { return f->scope == SCOPE_ROOT || f->scope == SCOPE_SETTINGS; }
+static bool of_root(const struct field *f) { return f->scope == SCOPE_ROOT ||
+    f->scope == SCOPE_SETTINGS; }
 
 static bool in_group(const struct field *f, const char *group)
 {
@@ -113,18 +121,22 @@ static void datasets(struct builder *b)
         const char *file = d->path;
         size_t dir = p->profile.dir ? strlen(p->profile.dir) : 0;
         if (dir && strncmp(file, p->profile.dir, dir) == 0 && file[dir] == '/') file += dir + 1;
-        r->value = text_of(arena_printf(&p->form, "%s  %s", file, d->format && strcmp(d->format, "auto") != 0 ? d->format : ""));
+        r->value = text_of(arena_printf(&p->form, "%s  %s", file, d->format &&
+            strcmp(d->format, "auto") != 0 ? d->format : ""));
         snprintf(prefix, sizeof prefix, "%s.", path);
         for (int f = 0; r->open && f < profile_n_fields; f++)
-            if (profile_fields[f].scope == SCOPE_DATASET && profile_fields[f].built) row_field(b, &profile_fields[f], prefix, 2);
+            if (profile_fields[f].scope == SCOPE_DATASET && profile_fields[f].built)
+                row_field(b, &profile_fields[f], prefix, 2);
     }
 }
 
 static struct text stage_summary(struct profile_show *p, const struct stage *s)
 {
     struct buf b = buf_make(&p->form);
-    for (int i = 0; i < s->set.n_train; i++) buf_printf(&b, "%s%s", i ? ", " : "train ", s->set.train[i]);
-    for (int i = 0; i < s->n_mix; i++) buf_printf(&b, "  %s %.3g", p->profile.datasets[s->mix[i].dataset].name, s->mix[i].share);
+    for (int i = 0; i < s->set.n_train; i++)
+        buf_printf(&b, "%s%s", i ? ", " : "train ", s->set.train[i]);
+    for (int i = 0; i < s->n_mix; i++)
+        buf_printf(&b, "  %s %.3g", p->profile.datasets[s->mix[i].dataset].name, s->mix[i].share);
     if (s->bins > 1) buf_printf(&b, "  bins %d", s->bins);
     if (s->max_steps > 0) buf_printf(&b, "  %lld steps", (long long)s->max_steps);
     else if (s->max_tokens > 0) buf_printf(&b, "  %lld tokens", (long long)s->max_tokens);
@@ -139,14 +151,17 @@ static void stages(struct builder *b)
         const struct stage *s = &p->profile.stages[i];
         char path[160], prefix[170];
         snprintf(path, sizeof path, "stages.%d", i);
-        struct form_row *r = row_add(b, path, arena_printf(&p->form, "%d %s", i + 1, s->name), NULL, 1);
+        struct form_row *r = row_add(b, path, arena_printf(&p->form, "%d %s", i + 1, s->name), NULL,
+            1);
         r->open = folded_open(p, path, false);
         r->value = stage_summary(p, s);
         bool open = r->open;
         snprintf(prefix, sizeof prefix, "%s.", path);
         for (int pass = 0; open && pass < 2; pass++) /* its own keys first */
             for (int f = 0; f < profile_n_fields; f++)
-                if (profile_fields[f].built && profile_fields[f].scope == (pass ? SCOPE_SETTINGS : SCOPE_STAGE)) row_field(b, &profile_fields[f], prefix, 2);
+                if (profile_fields[f].built &&
+                    profile_fields[f].scope == (pass ? SCOPE_SETTINGS : SCOPE_STAGE))
+                    row_field(b, &profile_fields[f], prefix, 2);
     }
 }
 
@@ -163,11 +178,14 @@ static void group(struct builder *b, size_t g)
         struct err err;
         if (!in_group(&profile_fields[f], groups[g].group)) continue;
         if (open) row_field(b, &profile_fields[f], "", 1);
-        else if (profile_text_get(&value, p->source, profile_fields[f].path, &p->form, &err)) said += value.n > 0;
+        else if (profile_text_get(&value, p->source, profile_fields[f].path, &p->form, &err))
+            said += value.n > 0;
     }
     if (g == 0) b->rows[at].value = text_of(arena_printf(&p->form, "%d", p->profile.n_datasets));
     if (g == 1) b->rows[at].value = text_of(arena_printf(&p->form, "%d", p->profile.n_stages));
-    if (g > 1 && !open) b->rows[at].value = said ? text_of(arena_printf(&p->form, "%d set", said)) : TEXT("as they are by default");
+    if (g > 1 && !open)
+        b->rows[at].value = said ? text_of(arena_printf(&p->form, "%d set", said)) :
+            TEXT("as they are by default");
 }
 
 void form_build(struct app *a)
@@ -178,7 +196,8 @@ void form_build(struct app *a)
     struct builder b = {.a = a};
     for (size_t i = 0; i < COUNT(first_keys); i++)
         for (int f = 0; f < profile_n_fields; f++)
-            if (of_root(&profile_fields[f]) && strcmp(profile_fields[f].path, first_keys[i]) == 0) row_field(&b, &profile_fields[f], "", 0);
+            if (of_root(&profile_fields[f]) && strcmp(profile_fields[f].path, first_keys[i]) == 0)
+                row_field(&b, &profile_fields[f], "", 0);
     for (size_t g = 0; g < COUNT(groups); g++) group(&b, g);
     p->rows = b.rows;
     p->n_rows = b.n;
@@ -258,7 +277,9 @@ void app_profile(struct app *a, const char *path, struct text source)
     }
     changed(a);
     if (p->wanted_model[0]) {
-        if (!same_path(p->wanted_model, p->profile.base_model) && profile_text_set(&out, p->source, "base_model", p->wanted_model, &p->texts, &err)) form_change(a, out);
+        if (!same_path(p->wanted_model, p->profile.base_model) &&
+            profile_text_set(&out, p->source, "base_model", p->wanted_model, &p->texts, &err))
+            form_change(a, out);
         p->wanted_model[0] = 0;
     }
     a->screen = SCREEN_PROFILE;
@@ -271,7 +292,8 @@ static struct form_row *row_here(struct app *a)
 }
 
 /* The text with the value, if the parser has nothing to say against it; else the sentence. */
-static bool with_value(struct app *a, const struct form_row *r, struct text value, struct text *out, struct arena *memory, char problem[400])
+static bool with_value(struct app *a, const struct form_row *r, struct text value, struct text *out,
+    struct arena *memory, char problem[400])
 {
     struct profile_show *p = &a->profile;
     struct err err = {""};
@@ -281,11 +303,14 @@ static bool with_value(struct app *a, const struct form_row *r, struct text valu
     size_t n = strlen(r->path);
     problem[0] = 0;
     char *typed = value.n ? arena_string(&scratch, value.p, value.n) : NULL;
-    if (!profile_text_set(out, p->source, r->path, typed, memory, &err)) snprintf(problem, 400, "%.390s", err.text);
+    if (!profile_text_set(out, p->source, r->path, typed, memory, &err))
+        snprintf(problem, 400, "%.390s", err.text);
     else if (!profile_parse(&trial, *out, p->path, NULL, 0, &problems, &scratch, &err)) {
         for (int i = 0; i < problems.n && !problem[0]; i++)
-            if (strncmp(problems.list[i].text, r->path, n) == 0) snprintf(problem, 400, "%.390s", problems.list[i].text);
-        if (!problem[0] && problems.n > p->problems.n) snprintf(problem, 400, "%.390s", problems.list[0].text);
+            if (strncmp(problems.list[i].text, r->path, n) == 0)
+                snprintf(problem, 400, "%.390s", problems.list[i].text);
+        if (!problem[0] && problems.n > p->problems.n)
+            snprintf(problem, 400, "%.390s", problems.list[0].text);
     }
     arena_drop(&scratch);
     return problem[0] == 0;
@@ -297,7 +322,9 @@ void form_try(struct app *a)
     struct text out;
     struct arena scratch = arena_make(0);
     if (r) with_value(a, r, buf_text(&a->prompt.edit.text), &out, &scratch, a->prompt.problem);
-    if (r && !a->prompt.problem[0] && r->field && !a->prompt.edit.text.n) snprintf(a->prompt.problem, sizeof a->prompt.problem, "empty: the default counts (%s)", r->field->preset);
+    if (r && !a->prompt.problem[0] && r->field && !a->prompt.edit.text.n)
+        snprintf(a->prompt.problem, sizeof a->prompt.problem, "empty: the default counts (%s)",
+            r->field->preset);
     arena_drop(&scratch);
 }
 
@@ -340,12 +367,14 @@ void act_fold(struct app *a)
     if (!r || r->field) return;
     for (int i = 0; i < p->n_flipped; i++)
         if (strcmp(p->flipped[i], r->path) == 0) {
-            memmove(p->flipped[i], p->flipped[i + 1], sizeof p->flipped[0] * (size_t)(p->n_flipped - i - 1));
+            memmove(p->flipped[i], p->flipped[i + 1],
+                sizeof p->flipped[0] * (size_t)(p->n_flipped - i - 1));
             p->n_flipped--;
             form_build(a);
             return;
         }
-    if (p->n_flipped < (int)COUNT(p->flipped)) snprintf(p->flipped[p->n_flipped++], sizeof p->flipped[0], "%s", r->path);
+    if (p->n_flipped < (int)COUNT(p->flipped))
+        snprintf(p->flipped[p->n_flipped++], sizeof p->flipped[0], "%s", r->path);
     form_build(a);
 }
 
@@ -357,7 +386,8 @@ void act_edit_value(struct app *a)
     if (!r) { act_presets(a); return; }
     if (!r->field) { act_fold(a); return; }
     if (r->field->type == FIELD_BOOL) {
-        if (!set_here(a, text_is(r->value, "true") ? TEXT("false") : TEXT("true"), problem)) app_notice(a, STYLE_BAD, "%s", problem);
+        if (!set_here(a, text_is(r->value, "true") ? TEXT("false") : TEXT("true"), problem))
+            app_notice(a, STYLE_BAD, "%s", problem);
         return;
     }
     if (r->field->type == FIELD_CHOICE) {
@@ -375,8 +405,10 @@ void act_unset(struct app *a)
 {
     char problem[400];
     const struct form_row *r = row_here(a);
-    if (!r || !r->field) app_notice(a, STYLE_PLAIN, "only a value can be removed here; E opens the whole text");
-    else if (!r->said) app_notice(a, STYLE_PLAIN, "it is not said in the file: the default counts already");
+    if (!r || !r->field)
+        app_notice(a, STYLE_PLAIN, "only a value can be removed here; E opens the whole text");
+    else if (!r->said)
+        app_notice(a, STYLE_PLAIN, "it is not said in the file: the default counts already");
     else if (!set_here(a, (struct text){0}, problem)) app_notice(a, STYLE_BAD, "%s", problem);
 }
 

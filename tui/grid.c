@@ -25,12 +25,17 @@ const struct look looks[STYLES] = {
 };
 
 static const int32_t signs[SIGNS][2] = {
-    [SIGN_CURSOR] = {0x25B8, '>'}, [SIGN_OPEN] = {0x25BE, '-'}, [SIGN_SHUT] = {0x25B8, '+'}, [SIGN_LIVE] = {0x25CF, '*'},
-    [SIGN_LINE_DOWN] = {0x2502, '|'}, [SIGN_LINE_ACROSS] = {0x2500, '-'}, [SIGN_CORNER] = {0x2514, '+'},
-    [SIGN_AXIS] = {0x2524, '+'}, [SIGN_BORDER] = {0x254E, '|'}, [SIGN_FULL] = {0x2588, '#'}, [SIGN_BAR] = {0x2587, '='},
-    [SIGN_EMPTY] = {0x2591, '.'}, [SIGN_MORE] = {0x2026, '~'}, [SIGN_CARET] = {0x258C, '_'}, [SIGN_DOT] = {0x00B7, '-'},
+    [SIGN_CURSOR] = {0x25B8, '>'}, [SIGN_OPEN] = {0x25BE, '-'}, [SIGN_SHUT] = {0x25B8, '+'},
+    [SIGN_LIVE] = {0x25CF, '*'},
+    [SIGN_LINE_DOWN] = {0x2502, '|'}, [SIGN_LINE_ACROSS] = {0x2500, '-'},
+    [SIGN_CORNER] = {0x2514, '+'},
+    [SIGN_AXIS] = {0x2524, '+'}, [SIGN_BORDER] = {0x254E, '|'}, [SIGN_FULL] = {0x2588, '#'},
+    [SIGN_BAR] = {0x2587, '='},
+    [SIGN_EMPTY] = {0x2591, '.'}, [SIGN_MORE] = {0x2026, '~'}, [SIGN_CARET] = {0x258C, '_'},
+    [SIGN_DOT] = {0x00B7, '-'},
     [SIGN_ARROW] = {0x2192, '>'}, [SIGN_TOP_LEFT] = {0x250C, '+'}, [SIGN_TOP_RIGHT] = {0x2510, '+'},
-    [SIGN_BOTTOM_LEFT] = {0x2514, '+'}, [SIGN_BOTTOM_RIGHT] = {0x2518, '+'}, [SIGN_TIMES] = {0x00D7, 'x'},
+    [SIGN_BOTTOM_LEFT] = {0x2514, '+'}, [SIGN_BOTTOM_RIGHT] = {0x2518, '+'},
+    [SIGN_TIMES] = {0x00D7, 'x'},
     [SIGN_AHEAD] = {0x254C, '.'},
 };
 
@@ -84,7 +89,8 @@ struct rect rect_clip(struct rect o, struct rect i)
     return (struct rect){o.x + i.x, o.y + i.y, i.w, i.h};
 }
 
-/* What a cell holds for a code point that came from outside, and its columns; 0: nothing is drawn. */
+/* What a cell holds for a code point that came from outside, and its columns; 0: nothing is drawn.
+ * */
 static int shown(int32_t *code, int *columns)
 {
     int32_t c = text_shown(*code);
@@ -134,7 +140,8 @@ struct text text_first(struct text t, int most)
 static void unpair(struct grid *g, struct cell *row, int x)
 {
     if (row[x].width == 0 && x > 0) row[x - 1] = (struct cell){' ', 0, row[x - 1].style, 1, 0};
-    if (row[x].width == 2 && x + 1 < g->w) row[x + 1] = (struct cell){' ', 0, row[x + 1].style, 1, 0};
+    if (row[x].width == 2 && x + 1 < g->w)
+        row[x + 1] = (struct cell){' ', 0, row[x + 1].style, 1, 0};
 }
 
 /* Absolute, inside the grid; width 1 or 2. */
@@ -157,7 +164,8 @@ static void put_mark(struct grid *g, int x, int y, int32_t mark)
 
 static bool inside(const struct grid *g, struct rect r, int x, int y, int width)
 {
-    return x >= 0 && y >= 0 && x + width <= r.w && y < r.h && r.x + x >= 0 && r.y + y >= 0 && r.x + x + width <= g->w &&
+    return x >= 0 && y >= 0 && x + width <= r.w && y < r.h && r.x + x >= 0 && r.y + y >= 0 &&
+        r.x + x + width <= g->w &&
            r.y + y < g->h;
 }
 
@@ -214,7 +222,8 @@ void grid_right(struct grid *g, struct rect r, int x, int y, enum style s, struc
     grid_text(g, r, x - text_columns(t), y, s, t);
 }
 
-/* Bytes of the next piece of t that must stay together: blanks, a word, a wide character, or a newline. */
+/* Bytes of the next piece of t that must stay together: blanks, a word, a wide character, or a
+ * newline. */
 static size_t piece(struct text t, int *columns, bool *blank)
 {
     size_t i = 0;
@@ -278,7 +287,8 @@ void grid_caret(struct grid *g, struct rect r, int x, int y, int32_t code)
     g->caret_x = r.x + x;
     g->caret_y = r.y + y;
     if (code == 0) grid_sign(g, r, x, y, STYLE_ACCENT, SIGN_CARET);
-    else grid_paint(g, rect_clip(r, (struct rect){x, y, code_columns(code) == 2 ? 2 : 1, 1}), STYLE_SELECTED);
+    else grid_paint(g, rect_clip(r, (struct rect){x, y, code_columns(code) == 2 ? 2 : 1, 1}),
+        STYLE_SELECTED);
 }
 
 void grid_clear(struct grid *g, struct rect r)
@@ -291,7 +301,8 @@ void grid_paint(struct grid *g, struct rect r, enum style s)
 {
     for (int y = 0; y < r.h; y++)
         for (int x = 0; x < r.w; x++)
-            if (inside(g, r, x, y, 1)) g->cells[(size_t)(r.y + y) * (size_t)g->w + (size_t)(r.x + x)].style = (uint8_t)s;
+            if (inside(g, r, x, y, 1))
+                g->cells[(size_t)(r.y + y) * (size_t)g->w + (size_t)(r.x + x)].style = (uint8_t)s;
 }
 
 struct rect grid_frame(struct grid *g, struct rect r, const char *title)
@@ -317,7 +328,8 @@ struct rect grid_frame(struct grid *g, struct rect r, const char *title)
     return rect_clip(r, (struct rect){2, 1, r.w - 4, r.h - 2});
 }
 
-void grid_bar(struct grid *g, struct rect r, int x, int y, int columns, double share, enum style s, enum sign sign)
+void grid_bar(struct grid *g, struct rect r, int x, int y, int columns, double share, enum style s,
+    enum sign sign)
 {
     if (!(share > 0)) return;
     int n = (int)(share * columns + 0.5);

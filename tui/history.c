@@ -1,7 +1,9 @@
-/* history.c - a run's folder opened: numbers of steps from metrics.bin in bulk, other events from their lines.
+/* history.c - a run's folder opened: numbers of steps from metrics.bin in bulk, other events from
+ * their lines.
  *
- * A line of a step is known by its first bytes and skipped unread, but for the last one: so a million
- * steps cost one pass of memchr over the file. Without metrics.bin the lines are read in full. */
+ * A line of a step is known by its first bytes and skipped unread, but for the last one: so a
+ * million steps cost one pass of memchr over the file. Without metrics.bin the lines are read in
+ * full. */
 #include "tui/fold.h"
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +12,8 @@
 
 #define PIECE (1 << 20)
 
-struct reading { struct fold *fold; bool skip_steps; struct arena scratch; char last_step[EVENT_LINE_MOST]; size_t last_step_n; };
+struct reading { struct fold *fold; bool skip_steps; struct arena scratch;
+char last_step[EVENT_LINE_MOST]; size_t last_step_n; };
 
 static void keep_step(struct reading *r, struct text line)
 {
@@ -25,7 +28,8 @@ static void take(struct reading *r, struct text line)
     struct err unknown;
     struct arena_mark m = arena_mark(&r->scratch);
     if (event_read(&e, line, &r->scratch, &unknown)) {
-        if (r->skip_steps && e.kind == EV_STEP) keep_step(r, line); /* written with other spacing than ours */
+        /* written with other spacing than ours */
+        if (r->skip_steps && e.kind == EV_STEP) keep_step(r, line);
         else fold_event(r->fold, &e);
     }
     arena_back(&r->scratch, m);
@@ -52,7 +56,9 @@ static bool read_lines(struct reading *r, int fd, const char *path, int64_t *at,
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return fail_errno(err, "cannot read %s", path);
         size_t from = 0;
-        for (char *end; from < (size_t)got && (end = memchr(piece + from, '\n', (size_t)got - from)); from = (size_t)(end - piece) + 1)
+        for (char *end; from < (size_t)got &&
+            (end = memchr(piece + from, '\n', (size_t)got - from));
+            from = (size_t)(end - piece) + 1)
             each_line(r, (struct text){piece + from, (size_t)(end - piece) - from});
         if (from == 0 && got == PIECE) from = PIECE; /* no line is that long: skip it */
         *at += (int64_t)from;
@@ -90,7 +96,8 @@ bool history_read(struct fold *f, const char *dir, int64_t *at, struct err *err)
     }
     if (ok && r.last_step_n) {
         struct event e;
-        if (event_read(&e, (struct text){r.last_step, r.last_step_n}, &r.scratch, &none) && e.step.step == f->step) {
+        if (event_read(&e, (struct text){r.last_step, r.last_step_n}, &r.scratch, &none) &&
+            e.step.step == f->step) {
             f->last = e;
             f->last.step.stage = (struct text){0};
             if (e.t > f->changed) f->changed = e.t;

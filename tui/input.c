@@ -1,14 +1,18 @@
-/* input.c - the decoder: one table of final bytes, one of numbered keys, and four shapes of sequence. */
+/* input.c - the decoder: one table of final bytes, one of numbered keys, and four shapes of
+ * sequence. */
 #include "tui/input.h"
 #include <stdio.h>
 #include <string.h>
 
 static const struct { char last; int32_t key; } letter_keys[] = {
-    {'A', K_UP}, {'B', K_DOWN}, {'C', K_RIGHT}, {'D', K_LEFT}, {'H', K_HOME}, {'F', K_END}, {'P', K_F1}, {'Q', K_F1 + 1},
+    {'A', K_UP}, {'B', K_DOWN}, {'C', K_RIGHT}, {'D', K_LEFT}, {'H', K_HOME}, {'F', K_END},
+     {'P', K_F1}, {'Q', K_F1 + 1},
     {'R', K_F1 + 2}, {'S', K_F1 + 3}, {'M', K_ENTER}, {'Z', K_TAB | K_SHIFT}};
 static const struct { int number; int32_t key; } numbered_keys[] = {
-    {1, K_HOME}, {2, K_INSERT}, {3, K_DELETE}, {4, K_END}, {5, K_PAGE_UP}, {6, K_PAGE_DOWN}, {7, K_HOME}, {8, K_END},
-    {11, K_F1}, {12, K_F1 + 1}, {13, K_F1 + 2}, {14, K_F1 + 3}, {15, K_F1 + 4}, {17, K_F1 + 5}, {18, K_F1 + 6},
+    {1, K_HOME}, {2, K_INSERT}, {3, K_DELETE}, {4, K_END}, {5, K_PAGE_UP}, {6, K_PAGE_DOWN},
+     {7, K_HOME}, {8, K_END},
+    {11, K_F1}, {12, K_F1 + 1}, {13, K_F1 + 2}, {14, K_F1 + 3}, {15, K_F1 + 4}, {17, K_F1 + 5},
+     {18, K_F1 + 6},
     {19, K_F1 + 7}, {20, K_F1 + 8}, {21, K_F1 + 9}, {23, K_F1 + 10}, {24, K_F12}};
 
 size_t input_feed(struct input *in, const char *p, size_t n)
@@ -46,7 +50,8 @@ static int32_t by_number(int number)
     return 0;
 }
 
-/* A whole CSI sequence of n bytes (ESC [ ... final). Unknown ones are dropped: they must never become text. */
+/* A whole CSI sequence of n bytes (ESC [ ... final). Unknown ones are dropped: they must never
+ * become text. */
 static bool control_sequence(struct input *in, const char *p, size_t n, struct input_event *out)
 {
     int values[4] = {0}, count = 0;
@@ -60,9 +65,13 @@ static bool control_sequence(struct input *in, const char *p, size_t n, struct i
     if (private) return false;
     if (last == '~' && values[0] == 200) { in->pasting = true; return false; }
     if (last == '~' && values[0] == 201) return false;
-    if (last == 'n' && values[0] == 0) { *out = (struct input_event){.kind = INPUT_ANSWERED}; return true; }
+    if (last == 'n' && values[0] == 0) {
+        *out = (struct input_event){.kind = INPUT_ANSWERED};
+        return true;
+    }
     int32_t key = last == '~' ? by_number(values[0]) : by_letter(last);
-    if (last == 'u') { /* CSI code ; modifiers u: what some terminals send for Shift+Enter and the like */
+    /* CSI code ; modifiers u: what some terminals send for Shift+Enter and the like */
+    if (last == 'u') {
         key = values[0] == 13 ? K_ENTER : values[0] == 27 ? K_ESC : values[0] == 9 ? K_TAB :
               values[0] == 127 ? K_BACKSPACE : values[0] >= 32 ? values[0] : 0;
     }
@@ -71,8 +80,8 @@ static bool control_sequence(struct input *in, const char *p, size_t n, struct i
     return true;
 }
 
-/* Length of the CSI sequence at p: 0 while it is unfinished, and where a byte that cannot belong to one
- * comes, up to before that byte. */
+/* Length of the CSI sequence at p: 0 while it is unfinished, and where a byte that cannot belong
+ * to one comes, up to before that byte. */
 static size_t sequence_length(const char *p, size_t n, bool *whole)
 {
     *whole = false;
@@ -101,7 +110,8 @@ static int32_t plain_key(const char *p, size_t n, bool late, size_t *used)
 }
 
 /* One thing at p; *used = 0: more bytes are needed. Returns whether *out holds an event. */
-static bool take(struct input *in, const char *p, size_t n, bool late, size_t *used, struct input_event *out)
+static bool take(struct input *in, const char *p, size_t n, bool late, size_t *used,
+    struct input_event *out)
 {
     *out = (struct input_event){.kind = INPUT_KEY};
     if (p[0] != 27) {
@@ -180,8 +190,10 @@ bool input_next(struct input *in, struct input_event *out, bool late)
 }
 
 static const struct { int32_t key; const char *name; } names[] = {
-    {K_UP, "Up"}, {K_DOWN, "Down"}, {K_LEFT, "Left"}, {K_RIGHT, "Right"}, {K_HOME, "Home"}, {K_END, "End"},
-    {K_PAGE_UP, "PgUp"}, {K_PAGE_DOWN, "PgDn"}, {K_INSERT, "Ins"}, {K_DELETE, "Del"}, {K_ENTER, "Enter"}, {K_TAB, "Tab"},
+    {K_UP, "Up"}, {K_DOWN, "Down"}, {K_LEFT, "Left"}, {K_RIGHT, "Right"}, {K_HOME, "Home"},
+     {K_END, "End"},
+    {K_PAGE_UP, "PgUp"}, {K_PAGE_DOWN, "PgDn"}, {K_INSERT, "Ins"}, {K_DELETE, "Del"},
+     {K_ENTER, "Enter"}, {K_TAB, "Tab"},
     {K_ESC, "Esc"}, {K_BACKSPACE, "Backspace"}, {' ', "Space"}};
 
 char *key_text(char out[32], int32_t key)
@@ -195,14 +207,16 @@ char *key_text(char out[32], int32_t key)
         if (key & K_CTRL && base >= 'a' && base <= 'z') base -= 32;
         name[utf8_encode(base, name)] = 0;
     }
-    snprintf(out, 32, "%s%s%s%s", key & K_CTRL ? "Ctrl-" : "", key & K_ALT ? "Alt-" : "", key & K_SHIFT ? "Shift-" : "", name);
+    snprintf(out, 32, "%s%s%s%s", key & K_CTRL ? "Ctrl-" : "", key & K_ALT ? "Alt-" : "",
+        key & K_SHIFT ? "Shift-" : "", name);
     return out;
 }
 
 int32_t key_named(struct text w)
 {
     static const struct { const char *prefix; int32_t bit; } prefixes[] = {
-        {"Ctrl-", K_CTRL}, {"Alt-", K_ALT}, {"Shift-", K_SHIFT}, {"C-", K_CTRL}, {"A-", K_ALT}, {"S-", K_SHIFT}};
+        {"Ctrl-", K_CTRL}, {"Alt-", K_ALT}, {"Shift-", K_SHIFT}, {"C-", K_CTRL}, {"A-", K_ALT},
+        {"S-", K_SHIFT}};
     for (size_t i = 0; i < COUNT(prefixes); i++) {
         size_t n = strlen(prefixes[i].prefix);
         if (w.n > n && strncmp(w.p, prefixes[i].prefix, n) == 0) {
@@ -214,7 +228,8 @@ int32_t key_named(struct text w)
     for (size_t i = 0; i < COUNT(names); i++)
         if (text_is(w, names[i].name)) return names[i].key;
     if (w.n >= 2 && w.p[0] == 'F' && w.p[1] >= '1' && w.p[1] <= '9')
-        return K_F1 + (w.n == 2 ? w.p[1] - '1' : w.n == 3 && w.p[1] == '1' && w.p[2] <= '2' ? 9 + w.p[2] - '0' : 0);
+        return K_F1 + (w.n == 2 ? w.p[1] - '1' : w.n == 3 && w.p[1] == '1' && w.p[2] <= '2'
+            ? 9 + w.p[2] - '0' : 0);
     int32_t code;
     return w.n > 0 && utf8_decode(w.p, w.n, &code) == (int)w.n && code > 0 ? code : 0;
 }

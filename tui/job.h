@@ -1,7 +1,8 @@
 /* job.h - work that may take long, in a process of its own, so that no screen waits for it.
  *
- * `hone check`, `hone models` and `hone preview` run as children and their JSON comes back through a
- * pipe; a launch runs in a fork that has loaded nothing. A job that is started again ends the old one. */
+ * `hone check`, `hone models` and `hone preview` run as children and their JSON comes back through
+ * a pipe; a launch runs in a fork that has loaded nothing. A job that is started again ends the
+ * old one. */
 #ifndef HONE_JOB_H
 #define HONE_JOB_H
 #include "engine/base/base.h"

@@ -17,86 +17,133 @@ static bool ended_early(const struct app *a)
 static bool asks_command(const struct app *a) { return a->prompt.kind == PROMPT_COMMAND; }
 
 const struct binding bindings[] = {
-    {K_ENTER, 0, "use", KEYS_MODELS, "use it", "Makes the model the base of the open profile, or of a new one.", act_use_model, NULL},
-    {'c', 0, "chat-with", KEYS_MODELS, "chat with it", "Starts the model and opens the chat.", act_model_chat, NULL},
-    {'i', 0, "details", KEYS_MODELS, "details", "Shows all that is known of the model.", act_model_details, NULL},
-    {'o', 0, "add-folder", KEYS_MODELS, "other folders", "Adds a folder that holds Hugging Face models.", act_add_folder, NULL},
-    {'r', 0, "reload", KEYS_MODELS, "", "Reads the folders of models anew.", act_reload_models, NULL},
-    {'x', 0, "start-from", KEYS_MODELS, "presets", "Lists the profiles to start from.", act_presets, NULL},
+    {K_ENTER, 0, "use", KEYS_MODELS, "use it",
+     "Makes the model the base of the open profile, or of a new one.", act_use_model, NULL},
+    {'c', 0, "chat-with", KEYS_MODELS, "chat with it", "Starts the model and opens the chat.",
+     act_model_chat, NULL},
+    {'i', 0, "details", KEYS_MODELS, "details", "Shows all that is known of the model.",
+     act_model_details, NULL},
+    {'o', 0, "add-folder", KEYS_MODELS, "other folders",
+     "Adds a folder that holds Hugging Face models.", act_add_folder, NULL},
+    {'r', 0, "reload", KEYS_MODELS, "", "Reads the folders of models anew.", act_reload_models,
+     NULL},
+    {'x', 0, "start-from", KEYS_MODELS, "presets", "Lists the profiles to start from.", act_presets,
+     NULL},
 
-    {K_ENTER, 0, "edit", KEYS_PROFILE, "edit", "Edits the value, or folds a group open and shut.", act_edit_value, NULL},
+    {K_ENTER, 0, "edit", KEYS_PROFILE, "edit", "Edits the value, or folds a group open and shut.",
+     act_edit_value, NULL},
     {' ', 0, "fold", KEYS_PROFILE, "", "Folds a group open and shut.", act_fold, NULL},
-    {'r', 0, "launch", KEYS_PROFILE, "launch", "Starts a run of the profile as it stands.", act_launch, NULL},
-    {'v', 0, "view-data", KEYS_PROFILE, "view data", "Shows the data as the model will see it, trained tokens lit.", act_view_data, NULL},
+    {'r', 0, "launch", KEYS_PROFILE, "launch", "Starts a run of the profile as it stands.",
+     act_launch, NULL},
+    {'v', 0, "view-data", KEYS_PROFILE, "view data",
+     "Shows the data as the model will see it, trained tokens lit.", act_view_data, NULL},
     {'E', 0, "editor", KEYS_PROFILE, "$EDITOR", "Opens the profile in $EDITOR.", act_editor, NULL},
     {'u', 0, "undo", KEYS_PROFILE, "undo", "Takes the last change back.", act_undo, NULL},
     {'w', 0, "write", KEYS_PROFILE, "write", "Writes the profile to its file.", act_write, NULL},
-    {'W', 0, "write-as", KEYS_PROFILE, "", "Writes the profile to another file and goes on with that.", act_write_as, NULL},
-    {'d', K_DELETE, "unset", KEYS_PROFILE, "", "Removes the value, so that the default counts.", act_unset, NULL},
-    {'x', 0, "presets", KEYS_PROFILE, "presets", "Lists the profiles to start from.", act_presets, NULL},
+    {'W', 0, "write-as", KEYS_PROFILE, "",
+     "Writes the profile to another file and goes on with that.", act_write_as, NULL},
+    {'d', K_DELETE, "unset", KEYS_PROFILE, "", "Removes the value, so that the default counts.",
+     act_unset, NULL},
+    {'x', 0, "presets", KEYS_PROFILE, "presets", "Lists the profiles to start from.", act_presets,
+     NULL},
     {'J', 0, "plan-down", KEYS_PROFILE, "", "Scrolls the plan down.", act_plan_down, NULL},
     {'K', 0, "plan-up", KEYS_PROFILE, "", "Scrolls the plan up.", act_plan_up, NULL},
 
-    {'n', K_RIGHT, "next-window", KEYS_DATA, "next", "Shows the next packed window.", act_next_window, NULL},
-    {'b', K_LEFT, "window-before", KEYS_DATA, "before", "Shows the window before.", act_last_window, NULL},
+    {'n', K_RIGHT, "next-window", KEYS_DATA, "next", "Shows the next packed window.",
+     act_next_window, NULL},
+    {'b', K_LEFT, "window-before", KEYS_DATA, "before", "Shows the window before.", act_last_window,
+     NULL},
     {'N', 0, "window-ahead", KEYS_DATA, "", "Goes a hundred windows on.", act_window_far, NULL},
     {'B', 0, "window-back", KEYS_DATA, "", "Goes a hundred windows back.", act_window_back, NULL},
-    {'s', 0, "next-stage", KEYS_DATA, "stage", "Shows the data of the next stage.", act_next_stage, NULL},
-    {'d', 0, "next-source", KEYS_DATA, "source", "Shows the report of the next dataset.", act_next_source, NULL},
+    {'s', 0, "next-stage", KEYS_DATA, "stage", "Shows the data of the next stage.", act_next_stage,
+     NULL},
+    {'d', 0, "next-source", KEYS_DATA, "source", "Shows the report of the next dataset.",
+     act_next_source, NULL},
 
-    {K_ENTER, 0, "open", KEYS_RUNS, "open", "Opens the run: its chart, its log, its quiz.", act_open_run, NULL},
-    {'c', 0, "run-chat", KEYS_RUNS, "chat with it", "Opens a chat with the run's newest weights.", act_run_chat, NULL},
-    {'r', 0, "resume", KEYS_RUNS, "resume", "Starts a run that ended early again, from its newest checkpoint.", act_resume_run, NULL},
-    {'D', 0, "remove", KEYS_RUNS, "remove", "Removes the run's folder, after asking.", act_remove_run, NULL},
+    {K_ENTER, 0, "open", KEYS_RUNS, "open", "Opens the run: its chart, its log, its quiz.",
+     act_open_run, NULL},
+    {'c', 0, "run-chat", KEYS_RUNS, "chat with it", "Opens a chat with the run's newest weights.",
+     act_run_chat, NULL},
+    {'r', 0, "resume", KEYS_RUNS, "resume",
+     "Starts a run that ended early again, from its newest checkpoint.", act_resume_run, NULL},
+    {'D', 0, "remove", KEYS_RUNS, "remove", "Removes the run's folder, after asking.",
+     act_remove_run, NULL},
 
-    {'p', 0, "pause", KEYS_LIVE, "pause", "Pauses the run after this step, or goes on.", act_pause, at_work},
+    {'p', 0, "pause", KEYS_LIVE, "pause", "Pauses the run after this step, or goes on.", act_pause,
+     at_work},
     {'s', 0, "save", KEYS_LIVE, "save", "Saves a checkpoint after this step.", act_save, at_work},
     {'S', 0, "stop", KEYS_LIVE, "stop", "Saves a checkpoint and ends the run.", act_stop, at_work},
-    {'r', 0, "resume-run", KEYS_LIVE, "resume", "Starts a run that ended early again, from its newest checkpoint.", act_resume_run, ended_early},
-    {'l', 0, "learning-rate", KEYS_LIVE, "rate", "Sets the learning rate from the next step on.", act_learning_rate, at_work},
-    {'c', 0, "live-chat", KEYS_LIVE, "chat", "Opens a chat with the weights in training.", act_live_chat, NULL},
-    {'z', 0, "zoom", KEYS_LIVE, "zoom", "Gives the chart the whole screen, or divides it again.", act_zoom, NULL},
-    {'y', 0, "log-axis", KEYS_LIVE, "log", "Draws the axis as a logarithm, or not.", act_log_axis, NULL},
-    {'e', 0, "smooth", KEYS_LIVE, "", "Smoothes the curve: not, weakly, strongly.", act_smooth, NULL},
-    {'m', 0, "metric", KEYS_LIVE, "", "Charts the next number: loss, learning rate, gradient, tokens a second.", act_metric, NULL},
+    {'r', 0, "resume-run", KEYS_LIVE, "resume",
+     "Starts a run that ended early again, from its newest checkpoint.", act_resume_run,
+     ended_early},
+    {'l', 0, "learning-rate", KEYS_LIVE, "rate", "Sets the learning rate from the next step on.",
+     act_learning_rate, at_work},
+    {'c', 0, "live-chat", KEYS_LIVE, "chat", "Opens a chat with the weights in training.",
+     act_live_chat, NULL},
+    {'z', 0, "zoom", KEYS_LIVE, "zoom", "Gives the chart the whole screen, or divides it again.",
+     act_zoom, NULL},
+    {'y', 0, "log-axis", KEYS_LIVE, "log", "Draws the axis as a logarithm, or not.", act_log_axis,
+     NULL},
+    {'e', 0, "smooth", KEYS_LIVE, "", "Smoothes the curve: not, weakly, strongly.", act_smooth,
+     NULL},
+    {'m', 0, "metric", KEYS_LIVE, "",
+     "Charts the next number: loss, learning rate, gradient, tokens a second.", act_metric, NULL},
     {'f', 0, "formula", KEYS_LIVE, "", "Shows what MFU and HFU are.", act_formula, NULL},
     {'a', K_ESC, "all-runs", KEYS_LIVE, "", "Goes back to the list of runs.", act_all_runs, NULL},
 
     {'i', K_ENTER, "type", KEYS_CHAT, "type", "Goes back to the text field.", act_type, NULL},
-    {'b', 0, "adapter", KEYS_CHAT, "adapter on/off", "Lets the base alone answer, or the adapter too.", act_adapter, NULL},
-    {'W', 0, "keep-chat", KEYS_CHAT, "write", "Writes the conversation to a file.", act_keep_chat, NULL},
-    {'Y', 0, "copy-answer", KEYS_CHAT, "copy", "Sends the last answer to the terminal's clipboard.", act_copy_answer, NULL},
+    {'b', 0, "adapter", KEYS_CHAT, "adapter on/off",
+     "Lets the base alone answer, or the adapter too.", act_adapter, NULL},
+    {'W', 0, "keep-chat", KEYS_CHAT, "write", "Writes the conversation to a file.", act_keep_chat,
+     NULL},
+    {'Y', 0, "copy-answer", KEYS_CHAT, "copy", "Sends the last answer to the terminal's clipboard.",
+     act_copy_answer, NULL},
     {'F', 0, "forget", KEYS_CHAT, "forget", "Begins the conversation anew.", act_forget, NULL},
 
     {K_ENTER, 0, "send", KEYS_TYPING, "send", "Sends the message.", act_send, NULL},
-    {ALT(K_ENTER), CTRL('j'), "new-line", KEYS_TYPING, "new line", "Begins a new line in the message.", act_new_line, NULL},
-    {K_ESC, CTRL('c'), "stop-answer", KEYS_TYPING, "stop, leave", "Stops the answer; else leaves the text field.", act_chat_escape, NULL},
-    {CTRL('r'), 0, "again", KEYS_TYPING, "again", "Asks the last message once more.", act_again, NULL},
+    {ALT(K_ENTER), CTRL('j'), "new-line", KEYS_TYPING, "new line",
+     "Begins a new line in the message.", act_new_line, NULL},
+    {K_ESC, CTRL('c'), "stop-answer", KEYS_TYPING, "stop, leave",
+     "Stops the answer; else leaves the text field.", act_chat_escape, NULL},
+    {CTRL('r'), 0, "again", KEYS_TYPING, "again", "Asks the last message once more.", act_again,
+     NULL},
     {K_PAGE_UP, 0, "chat-up", KEYS_TYPING, "", "Scrolls the conversation up.", act_page_up, NULL},
-    {K_PAGE_DOWN, 0, "chat-down", KEYS_TYPING, "", "Scrolls the conversation down.", act_page_down, NULL},
+    {K_PAGE_DOWN, 0, "chat-down", KEYS_TYPING, "", "Scrolls the conversation down.", act_page_down,
+     NULL},
 
     {K_ENTER, 0, "accept", KEYS_PROMPT, "accept", "Takes what was typed.", act_prompt_done, NULL},
-    {K_ESC, CTRL('c'), "cancel", KEYS_PROMPT, "cancel", "Leaves everything as it was.", act_prompt_cancel, NULL},
-    {K_TAB, 0, "complete", KEYS_PROMPT, "complete", "Completes a command or takes the next choice.", act_prompt_complete, asks_command},
+    {K_ESC, CTRL('c'), "cancel", KEYS_PROMPT, "cancel", "Leaves everything as it was.",
+     act_prompt_cancel, NULL},
+    {K_TAB, 0, "complete", KEYS_PROMPT, "complete", "Completes a command or takes the next choice.",
+     act_prompt_complete, asks_command},
 
     {K_LEFT, CTRL('b'), "left", KEYS_EDIT, "", "A character to the left.", act_left, NULL},
     {K_RIGHT, CTRL('f'), "right", KEYS_EDIT, "", "A character to the right.", act_right, NULL},
-    {ALT('b'), CTRL(K_LEFT), "word-left", KEYS_EDIT, "", "A word to the left.", act_word_left, NULL},
-    {ALT('f'), CTRL(K_RIGHT), "word-right", KEYS_EDIT, "", "A word to the right.", act_word_right, NULL},
+    {ALT('b'), CTRL(K_LEFT), "word-left", KEYS_EDIT, "", "A word to the left.", act_word_left,
+     NULL},
+    {ALT('f'), CTRL(K_RIGHT), "word-right", KEYS_EDIT, "", "A word to the right.", act_word_right,
+     NULL},
     {K_HOME, CTRL('a'), "line-begin", KEYS_EDIT, "", "To the line's beginning.", act_home, NULL},
     {K_END, CTRL('e'), "line-end", KEYS_EDIT, "", "To the line's end.", act_end, NULL},
     {K_BACKSPACE, 0, "erase", KEYS_EDIT, "", "Erases the character before.", act_backspace, NULL},
-    {K_DELETE, CTRL('d'), "erase-next", KEYS_EDIT, "", "Erases the character here.", act_delete, NULL},
+    {K_DELETE, CTRL('d'), "erase-next", KEYS_EDIT, "", "Erases the character here.", act_delete,
+     NULL},
     {CTRL('k'), 0, "cut-end", KEYS_EDIT, "", "Cuts to the line's end.", act_kill_end, NULL},
-    {CTRL('u'), 0, "cut-begin", KEYS_EDIT, "", "Cuts to the line's beginning.", act_kill_home, NULL},
-    {CTRL('w'), ALT(K_BACKSPACE), "cut-word", KEYS_EDIT, "", "Cuts the word before.", act_kill_word, NULL},
+    {CTRL('u'), 0, "cut-begin", KEYS_EDIT, "", "Cuts to the line's beginning.", act_kill_home,
+     NULL},
+    {CTRL('w'), ALT(K_BACKSPACE), "cut-word", KEYS_EDIT, "", "Cuts the word before.", act_kill_word,
+     NULL},
     {CTRL('y'), 0, "paste-cut", KEYS_EDIT, "", "Puts back what was cut.", act_yank, NULL},
-    {K_UP, CTRL('p'), "history-up", KEYS_EDIT, "", "The line above; on the first one, what was typed before.", act_field_up, NULL},
-    {K_DOWN, CTRL('n'), "history-down", KEYS_EDIT, "", "The line below; on the last one, what was typed after.", act_field_down, NULL},
+    {K_UP, CTRL('p'), "history-up", KEYS_EDIT, "",
+     "The line above; on the first one, what was typed before.", act_field_up, NULL},
+    {K_DOWN, CTRL('n'), "history-down", KEYS_EDIT, "",
+     "The line below; on the last one, what was typed after.", act_field_down, NULL},
 
     {K_ESC, 'q', "close", KEYS_HELP, "close", "Closes the help.", act_close, NULL},
-    {'d', 0, "detach", KEYS_LEAVE, "leave it running", "Leaves the workbench; the run goes on.", act_detach, NULL},
-    {'s', 0, "stop-and-leave", KEYS_LEAVE, "stop it", "Saves a checkpoint, ends the run and leaves.", act_stop_and_leave, NULL},
+    {'d', 0, "detach", KEYS_LEAVE, "leave it running", "Leaves the workbench; the run goes on.",
+     act_detach, NULL},
+    {'s', 0, "stop-and-leave", KEYS_LEAVE, "stop it",
+     "Saves a checkpoint, ends the run and leaves.", act_stop_and_leave, NULL},
     {K_ESC, CTRL('c'), "stay", KEYS_LEAVE, "stay", "Goes back to the workbench.", act_close, NULL},
     {'y', 0, "yes", KEYS_CONFIRM, "yes", "Does it.", act_yes, NULL},
     {K_ESC, 'n', "no", KEYS_CONFIRM, "no", "Leaves everything as it is.", act_close, NULL},
@@ -117,19 +164,26 @@ const struct binding bindings[] = {
     {'4', 0, "chat", KEYS_ALL, "", "The chat.", act_chat, NULL},
     {K_TAB, 0, "next-screen", KEYS_ALL, "", "The next screen.", act_next_screen, NULL},
     {SHIFT(K_TAB), 0, "screen-before", KEYS_ALL, "", "The screen before.", act_last_screen, NULL},
-    {K_ESC, 0, "back", KEYS_ALL, "", "Back by one level; never leaves the workbench.", act_back, NULL},
+    {K_ESC, 0, "back", KEYS_ALL, "", "Back by one level; never leaves the workbench.", act_back,
+     NULL},
     {'?', K_F1, "help", KEYS_ALL, "help", "The keys that count here.", act_help, NULL},
-    {':', 0, "command", KEYS_ALL, "", "Types the name of an action; Tab completes.", act_command, NULL},
-    {'q', CTRL('c'), "leave", KEYS_ALL, "leave", "Leaves the workbench; runs go on.", act_leave, NULL},
+    {':', 0, "command", KEYS_ALL, "", "Types the name of an action; Tab completes.", act_command,
+     NULL},
+    {'q', CTRL('c'), "leave", KEYS_ALL, "leave", "Leaves the workbench; runs go on.", act_leave,
+     NULL},
     {CTRL('l'), 0, "repaint", KEYS_ALL, "", "Draws the screen anew.", act_repaint, NULL},
-    {CTRL('z'), 0, "suspend", KEYS_ALL, "", "Hands the terminal back to the shell; fg returns.", act_suspend, NULL},
+    {CTRL('z'), 0, "suspend", KEYS_ALL, "", "Hands the terminal back to the shell; fg returns.",
+     act_suspend, NULL},
 };
 const int n_bindings = COUNT(bindings);
 
 const char *const scope_names[KEYS_SCOPES] = {
-    [KEYS_ALL] = "everywhere", [KEYS_LISTS] = "in lists", [KEYS_MODELS] = "models", [KEYS_PROFILE] = "profile", [KEYS_DATA] = "data",
-    [KEYS_RUNS] = "runs", [KEYS_LIVE] = "a run", [KEYS_CHAT] = "chat, outside the text field", [KEYS_TYPING] = "chat, in the text field",
-    [KEYS_PROMPT] = "in a question", [KEYS_EDIT] = "in text fields", [KEYS_HELP] = "help", [KEYS_LEAVE] = "leaving", [KEYS_CONFIRM] = "yes or no",
+    [KEYS_ALL] = "everywhere", [KEYS_LISTS] = "in lists", [KEYS_MODELS] = "models",
+    [KEYS_PROFILE] = "profile", [KEYS_DATA] = "data",
+    [KEYS_RUNS] = "runs", [KEYS_LIVE] = "a run", [KEYS_CHAT] = "chat, outside the text field",
+    [KEYS_TYPING] = "chat, in the text field",
+    [KEYS_PROMPT] = "in a question", [KEYS_EDIT] = "in text fields", [KEYS_HELP] = "help",
+    [KEYS_LEAVE] = "leaving", [KEYS_CONFIRM] = "yes or no",
     [KEYS_PICK] = "a list to choose from"};
 
 int keys_now(const struct app *a, enum keys_of out[4])
@@ -142,7 +196,12 @@ int keys_now(const struct app *a, enum keys_of out[4])
         if (popup_views[p].lists) out[n++] = KEYS_LISTS;
         return n;
     }
-    if (a->screen == SCREEN_CHAT && a->chat.typing) { out[n++] = KEYS_TYPING; out[n++] = KEYS_EDIT; out[n++] = KEYS_ALL; return n; }
+    if (a->screen == SCREEN_CHAT && a->chat.typing) {
+        out[n++] = KEYS_TYPING;
+        out[n++] = KEYS_EDIT;
+        out[n++] = KEYS_ALL;
+        return n;
+    }
     out[n++] = views[a->screen].keys;
     if (views[a->screen].lists) out[n++] = KEYS_LISTS;
     out[n++] = KEYS_ALL;
@@ -153,10 +212,13 @@ const struct binding *keys_find(const struct app *a, int32_t key)
 {
     enum keys_of now[4];
     int n = keys_now(a, now);
-    if (app_types(a) && key >= 32 && key < K_UP) return NULL; /* a letter is never a command while a field has the keyboard */
+    /* a letter is never a command while a field has the keyboard */
+    if (app_types(a) && key >= 32 && key < K_UP) return NULL;
     for (int s = 0; s < n; s++)
         for (int i = 0; i < n_bindings; i++)
-            if (bindings[i].of == now[s] && (bindings[i].key == key || (bindings[i].other && bindings[i].other == key))) return &bindings[i];
+            if (bindings[i].of == now[s] &&
+                (bindings[i].key == key || (bindings[i].other && bindings[i].other == key)))
+                return &bindings[i];
     return NULL;
 }
 
@@ -174,7 +236,9 @@ int keys_named(const struct app *a, const char *prefix, const struct binding **o
     int n = 0;
     for (size_t s = 0; s < COUNT(scopes); s++)
         for (int i = 0; i < n_bindings && n < most; i++)
-            if (bindings[i].of == scopes[s] && strncmp(bindings[i].name, prefix, strlen(prefix)) == 0) out[n++] = &bindings[i];
+            if (bindings[i].of == scopes[s] &&
+                strncmp(bindings[i].name, prefix, strlen(prefix)) == 0)
+                out[n++] = &bindings[i];
     return n;
 }
 

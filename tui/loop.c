@@ -1,7 +1,7 @@
 /* loop.c - the one loop of the workbench: keys, signals, news, and a frame where something changed.
  *
- * Drawn at once after a key or a resize, else at most ten times a second (twenty in a chat), and never
- * while the frame before is unanswered (term.h). */
+ * Drawn at once after a key or a resize, else at most ten times a second (twenty in a chat), and
+ * never while the frame before is unanswered (term.h). */
 #include "tui/keys.h"
 #include "tui/view.h"
 #include "tui/world.h"
@@ -76,11 +76,14 @@ static void read_stray(struct loop *l)
     if (text[0]) app_notice(&l->app, STYLE_DIM, "%s", text);
 }
 
-static double frame_seconds(const struct app *a) { return a->screen == SCREEN_CHAT && a->chat.answering ? 0.05 : 0.1; }
+static double frame_seconds(const struct app *a) { return a->screen == SCREEN_CHAT &&
+    a->chat.answering ? 0.05 : 0.1; }
 
 static void draw(struct loop *l, double now)
 {
-    if (!l->app.dirty || (!l->urgent && now - l->last_frame < frame_seconds(&l->app)) || !term_ready(&l->term, now)) return;
+    if (!l->app.dirty || (!l->urgent && now - l->last_frame < frame_seconds(&l->app)) ||
+        !term_ready(&l->term, now))
+        return;
     view_draw(&l->app, &l->grid);
     term_show(&l->term, &l->grid, now);
     l->last_frame = now;
@@ -92,8 +95,11 @@ static int patience(const struct loop *l, double now)
     double wait = 1.0;
     const struct app *a = &l->app;
     if (input_waiting(&l->input)) wait = ESCAPE_SECONDS - (now - l->last_byte);
-    else if (a->dirty && !l->term.unanswered && !l->term.waits) wait = frame_seconds(a) - (now - l->last_frame);
-    else if ((a->live.open && fold_lives(&a->live.fold)) || a->profile.plan_state == PLAN_WAITING || a->chat.answering) wait = 0.1;
+    else if (a->dirty && !l->term.unanswered && !l->term.waits)
+        wait = frame_seconds(a) - (now - l->last_frame);
+    else if ((a->live.open && fold_lives(&a->live.fold)) || a->profile.plan_state == PLAN_WAITING ||
+        a->chat.answering)
+        wait = 0.1;
     for (int i = 0; i < JOBS; i++)
         if (l->world.jobs[i].pid > 0 && wait > 0.2) wait = 0.2;
     if (wait < 0) wait = 0;
@@ -103,7 +109,8 @@ static int patience(const struct loop *l, double now)
 static void wait_for_something(struct loop *l, double now)
 {
     struct world *w = &l->world;
-    struct pollfd p[4 + 2 * JOBS] = {{l->term.fd, (short)(POLLIN | (l->term.waits ? POLLOUT : 0)), 0}, {l->term.wake, POLLIN, 0}, {l->term.stray, POLLIN, 0}};
+    struct pollfd p[4 + 2 * JOBS] = {{l->term.fd, (short)(POLLIN | (l->term.waits ? POLLOUT : 0)),
+        0}, {l->term.wake, POLLIN, 0}, {l->term.stray, POLLIN, 0}};
     nfds_t n = 3;
     if (w->client) p[n++] = (struct pollfd){client_fd(w->client), POLLIN, 0};
     if (poll(p, n, patience(l, now)) < 0) return;

@@ -1,4 +1,5 @@
-/* picture.c - a grid as text and as an SVG picture, so that README's picture is what the program draws. */
+/* picture.c - a grid as text and as an SVG picture, so that README's picture is what the program
+ * draws. */
 #include "tui/grid.h"
 #include <string.h>
 
@@ -34,7 +35,8 @@ void grid_print(const struct grid *g, bool styles, struct buf *out)
     }
     for (int y = 0; styles && y < g->h; y++) {
         int n = row_length(g, y);
-        for (int x = 0; x < n; x++) buf_put(out, &looks[g->cells[(size_t)y * (size_t)g->w + (size_t)x].style].letter, 1);
+        for (int x = 0; x < n; x++)
+            buf_put(out, &looks[g->cells[(size_t)y * (size_t)g->w + (size_t)x].style].letter, 1);
         buf_put(out, "\n", 1);
     }
 }
@@ -42,8 +44,10 @@ void grid_print(const struct grid *g, bool styles, struct buf *out)
 /* Two palettes: what a terminal's six base colours look like on black and on white. */
 struct palette { const char *back, *front, *dim, *colours[7]; };
 static const struct palette palettes[] = {
-    {"#16181d", "#d7dae0", "#858c98", {"#d7dae0", "#f0707a", "#8fc76f", "#e5c05f", "#6fa8f5", "#cf8df0", "#56c2cf"}},
-    {"#ffffff", "#24282f", "#7a818c", {"#24282f", "#c02530", "#3d7d1f", "#8f6500", "#1f5fc0", "#8b35b5", "#0f7784"}},
+    {"#16181d", "#d7dae0", "#858c98",
+    {"#d7dae0", "#f0707a", "#8fc76f", "#e5c05f", "#6fa8f5", "#cf8df0", "#56c2cf"}},
+    {"#ffffff", "#24282f", "#7a818c",
+    {"#24282f", "#c02530", "#3d7d1f", "#8f6500", "#1f5fc0", "#8b35b5", "#0f7784"}},
 };
 #define CELL_W 8.4
 #define CELL_H 18
@@ -61,12 +65,15 @@ static const char *front_of(const struct palette *p, const struct look *l)
     return l->reverse ? p->back : l->dim ? p->dim : p->colours[l->colour];
 }
 
-/* A run of cells of one style, each piece of text at its own x so that fonts cannot shift columns. */
-static void put_run(struct buf *out, const struct palette *p, const struct cell *row, int from, int to, int y)
+/* A run of cells of one style, each piece of text at its own x so that fonts cannot shift columns.
+ * */
+static void put_run(struct buf *out, const struct palette *p, const struct cell *row, int from,
+    int to, int y)
 {
     const struct look *l = &looks[row[from].style];
     if (l->reverse)
-        buf_printf(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>", 12 + from * CELL_W,
+        buf_printf(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>",
+            12 + from * CELL_W,
                    12 + y * CELL_H, (to - from) * CELL_W, CELL_H, p->colours[l->colour]);
     while (to > from && row[to - 1].code == ' ') to--;
     while (from < to && row[from].code == ' ') from++;
@@ -86,9 +93,12 @@ void grid_picture(const struct grid *g, bool light, struct buf *out)
     const struct palette *p = &palettes[light];
     double w = g->w * CELL_W + 24;
     int h = g->h * CELL_H + 24;
-    buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.1f %d\" width=\"%.1f\" height=\"%d\" "
-               "font-family=\"'DejaVu Sans Mono','Noto Sans Mono CJK SC',Menlo,Consolas,monospace\" font-size=\"14\">\n"
-               "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"%s\"/>\n", w, h, w, h, p->back);
+    buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.1f %d\" "
+        "width=\"%.1f\" height=\"%d\" "
+               "font-family=\"'DejaVu Sans Mono','Noto Sans Mono CJK "
+               "SC',Menlo,Consolas,monospace\" font-size=\"14\">\n"
+               "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"%s\"/>\n", w, h, w, h,
+               p->back);
     for (int y = 0; y < g->h; y++) {
         const struct cell *row = g->cells + (size_t)y * (size_t)g->w;
         for (int from = 0; from < g->w;) {

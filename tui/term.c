@@ -42,7 +42,8 @@ struct term_private {
 /* What signal handlers may touch. */
 static volatile int signal_pipe = -1, crash_fd = -1;
 static struct termios crash_modes;
-static const int watched[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT, SIGCHLD};
+static const int watched[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT,
+    SIGCHLD};
 static const int crashes[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
 static char crash_stack[65536];
 
@@ -69,7 +70,8 @@ static void on_crash(int number)
 static bool signals_open(struct term *t, struct err *err)
 {
     int ends[2];
-    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return fail_errno(err, "cannot make a pipe for signals");
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0)
+        return fail_errno(err, "cannot make a pipe for signals");
     t->wake = ends[0];
     signal_pipe = t->own->wake_write = ends[1];
     struct sigaction on = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -77,7 +79,8 @@ static bool signals_open(struct term *t, struct err *err)
     signal(SIGPIPE, SIG_IGN);
     stack_t stack = {.ss_sp = crash_stack, .ss_size = sizeof crash_stack};
     sigaltstack(&stack, NULL);
-    struct sigaction crash = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER};
+    struct sigaction crash = {.sa_handler = on_crash,
+        .sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER};
     for (size_t i = 0; i < COUNT(crashes); i++) sigaction(crashes[i], &crash, NULL);
     return true;
 }
@@ -97,7 +100,8 @@ static bool stray_open(struct term *t, struct err *err)
     struct term_private *o = t->own;
     int ends[2];
     fflush(NULL);
-    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return fail_errno(err, "cannot make a pipe for the output of others");
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0)
+        return fail_errno(err, "cannot make a pipe for the output of others");
     t->stray = ends[0];
     o->stray_write = ends[1];
     o->old_out = fcntl(1, F_DUPFD_CLOEXEC, 3);
@@ -139,7 +143,8 @@ long term_stray(struct term *t, char *out, size_t n)
 void term_measure(struct term *t)
 {
     struct winsize size = {0};
-    if (ioctl(t->fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) size = (struct winsize){.ws_row = 24, .ws_col = 80};
+    if (ioctl(t->fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0)
+        size = (struct winsize){.ws_row = 24, .ws_col = 80};
     t->w = size.ws_col > GRID_MOST ? GRID_MOST : size.ws_col;
     t->h = size.ws_row > GRID_MOST ? GRID_MOST : size.ws_row;
 }
@@ -158,11 +163,13 @@ static bool curses_open(struct term *t, const char *name, struct err *err)
     o->screen = name[0] ? newterm(name, o->file, o->file) : NULL;
     if (!o->screen) o->screen = newterm("xterm-256color", o->file, o->file);
     if (!o->screen)
-        return fail(err, "the terminal \"%.40s\" is not known here, nor is xterm-256color: install the package ncurses-base, or use "
+        return fail(err, "the terminal \"%.40s\" is not known here, nor is xterm-256color: install "
+            "the package ncurses-base, or use "
                          "`hone train`, `hone tail` and `hone chat`, which need no screen", name);
     const char *move_to = tigetstr("cup");
     if (!move_to || move_to == (char *)-1)
-        return fail(err, "the terminal \"%.40s\" cannot move its cursor, so there is no screen to draw: use `hone train PROFILE`, "
+        return fail(err, "the terminal \"%.40s\" cannot move its cursor, so there is no screen to "
+            "draw: use `hone train PROFILE`, "
                          "`hone tail RUN` and `hone chat MODEL`, which need none", name);
     raw();
     noecho();
@@ -172,11 +179,14 @@ static bool curses_open(struct term *t, const char *name, struct err *err)
     const char *no_color = getenv("NO_COLOR");
     o->colours = !(no_color && no_color[0]) && has_colors();
     if (o->colours) {
-        static const short base[] = {[COLOUR_RED] = COLOR_RED, [COLOUR_GREEN] = COLOR_GREEN, [COLOUR_YELLOW] = COLOR_YELLOW,
-                                     [COLOUR_BLUE] = COLOR_BLUE, [COLOUR_MAGENTA] = COLOR_MAGENTA, [COLOUR_CYAN] = COLOR_CYAN};
+        static const short base[] = {[COLOUR_RED] = COLOR_RED, [COLOUR_GREEN] = COLOR_GREEN,
+            [COLOUR_YELLOW] = COLOR_YELLOW,
+                                     [COLOUR_BLUE] = COLOR_BLUE, [COLOUR_MAGENTA] = COLOR_MAGENTA,
+                                     [COLOUR_CYAN] = COLOR_CYAN};
         start_color();
         bool transparent = use_default_colors() == OK;
-        for (short i = 1; i < (short)COUNT(base); i++) init_pair(i, base[i], transparent ? -1 : COLOR_BLACK);
+        for (short i = 1; i < (short)COUNT(base); i++)
+            init_pair(i, base[i], transparent ? -1 : COLOR_BLACK);
     }
     return true;
 }
@@ -185,7 +195,8 @@ bool term_open(struct term *t, enum glyphs wanted, struct arena *a, struct err *
 {
     *t = (struct term){.fd = open("/dev/tty", O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
     if (t->fd < 0 || !isatty(1))
-        return fail(err, "there is no terminal to draw on: use `hone train PROFILE`, `hone tail RUN` and `hone chat MODEL`, which need none");
+        return fail(err, "there is no terminal to draw on: use `hone train PROFILE`, `hone tail "
+            "RUN` and `hone chat MODEL`, which need none");
     const char *name = getenv("TERM");
     if (!name) name = "";
     struct term_private *o = t->own = NEW(a, struct term_private);
@@ -196,8 +207,10 @@ bool term_open(struct term *t, enum glyphs wanted, struct arena *a, struct err *
     o->tty_copy = fcntl(o->curses_fd, F_DUPFD_CLOEXEC, 3);
     o->memory = memfd_create("frame", MFD_CLOEXEC);
     o->file = o->curses_fd < 0 ? NULL : fdopen(o->curses_fd, "r+");
-    if (!o->file || o->memory < 0 || o->tty_copy < 0) return fail_errno(err, "cannot open the terminal a second time");
-    if (tcgetattr(t->fd, &crash_modes) != 0) return fail_errno(err, "cannot read the terminal's modes");
+    if (!o->file || o->memory < 0 || o->tty_copy < 0)
+        return fail_errno(err, "cannot open the terminal a second time");
+    if (tcgetattr(t->fd, &crash_modes) != 0)
+        return fail_errno(err, "cannot read the terminal's modes");
     if (!signals_open(t, err)) return false;
     crash_fd = t->fd;
     term_measure(t);
@@ -216,7 +229,8 @@ bool term_open(struct term *t, enum glyphs wanted, struct arena *a, struct err *
     return stray_open(t, err);
 }
 
-/* An answer that is on its way must not become the input of whoever reads the terminal next: half a second is given to it. */
+/* An answer that is on its way must not become the input of whoever reads the terminal next: half
+ * a second is given to it. */
 static void swallow_answer(struct term *t)
 {
     for (int i = 0; i < 10 && t->unanswered; i++) {
@@ -321,7 +335,8 @@ void term_send(struct term *t, const char *p, size_t n)
 static void set_cell(const struct term_private *o, cchar_t *out, const struct cell *c)
 {
     const struct look *l = &looks[c->style];
-    attr_t attributes = (l->bold ? A_BOLD : 0) | (l->dim ? A_DIM : 0) | (l->reverse ? A_REVERSE : 0);
+    attr_t attributes = (l->bold ? A_BOLD : 0) | (l->dim ? A_DIM : 0) | (l->reverse ? A_REVERSE :
+        0);
     wchar_t text[3] = {(wchar_t)c->code, (wchar_t)c->mark, 0};
     if (!o->utf8 && c->code > 0x7E) { text[0] = L'?'; text[1] = 0; }
     setcchar(out, text, attributes, o->colours ? (short)l->colour : 0, NULL);

@@ -1,10 +1,10 @@
 /* term.h - the terminal: the only place that knows curses, signals and escape sequences.
  *
- * A frame is one write(2): curses draws into a memory file and its bytes go out together, non-blocking, on
- * a file description of our own, so that a stalled line never blocks the program and the shell's standard
- * input keeps its flags. Each frame ends with a question (CSI 5 n); the next is drawn when the terminal has
- * answered, so that a slow line shows fewer frames instead of old ones. A terminal that does not answer
- * within two seconds is asked no more.
+ * A frame is one write(2): curses draws into a memory file and its bytes go out together,
+ * non-blocking, on a file description of our own, so that a stalled line never blocks the program
+ * and the shell's standard input keeps its flags. Each frame ends with a question (CSI 5 n); the
+ * next is drawn when the terminal has answered, so that a slow line shows fewer frames instead of
+ * old ones. A terminal that does not answer within two seconds is asked no more.
  *
  * Signals only write a byte to a pipe. A crash puts the terminal back before the process dies.
  * One terminal a process; one thread. */
@@ -13,7 +13,8 @@
 #include "tui/grid.h"
 
 struct term {
-    int fd, wake, stray;          /* for poll: keys and room to write; signals; what others print to 1 and 2 */
+    /* for poll: keys and room to write; signals; what others print to 1 and 2 */
+    int fd, wake, stray;
     int w, h;
     enum glyphs glyphs;           /* what the terminal is believed to show */
     bool waits;                   /* bytes are left to write: poll for POLLOUT */
@@ -28,7 +29,8 @@ bool term_ready(struct term *t, double now);          /* may a frame be drawn no
 void term_show(struct term *t, const struct grid *g, double now);
 void term_flush(struct term *t);                      /* there is room to write */
 void term_answered(struct term *t);
-void term_send(struct term *t, const char *p, size_t n); /* bytes for the terminal itself (clipboard), after the frame */
+/* bytes for the terminal itself (clipboard), after the frame */
+void term_send(struct term *t, const char *p, size_t n);
 void term_measure(struct term *t);                    /* w and h anew */
 void term_repaint(struct term *t);                    /* the next frame draws everything */
 /* Hands the terminal back and takes it again: an editor, Ctrl-Z. */

@@ -1,4 +1,5 @@
-/* view.c - what is the same on every screen: the top line, the footer, questions, notices, popups. */
+/* view.c - what is the same on every screen: the top line, the footer, questions, notices, popups.
+ * */
 #include "tui/view.h"
 #include "tui/keys.h"
 #include <math.h>
@@ -8,7 +9,8 @@
 
 const struct view views[SCREENS] = {
     [SCREEN_MODELS] = {"Models", 1, KEYS_MODELS, true, models_layout, models_draw, models_move},
-    [SCREEN_PROFILE] = {"Profile", 2, KEYS_PROFILE, true, profile_layout, profile_draw, profile_move},
+    [SCREEN_PROFILE] = {"Profile", 2, KEYS_PROFILE, true, profile_layout, profile_draw,
+    profile_move},
     [SCREEN_DATA] = {"Data", 2, KEYS_DATA, true, data_layout, data_draw, data_move},
     [SCREEN_RUNS] = {"Runs", 3, KEYS_RUNS, true, runs_layout, runs_draw, runs_move},
     [SCREEN_LIVE] = {"Run", 3, KEYS_LIVE, true, live_layout, live_draw, live_move},
@@ -51,7 +53,8 @@ char *time_text(const struct app *a, char out[16], double t)
     struct tm tm = {0};
     if (a->utc) gmtime_r(&whole, &tm);
     else localtime_r(&whole, &tm);
-    snprintf(out, 16, "%02d:%02d:%02d", (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+    snprintf(out, 16, "%02d:%02d:%02d", (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
+        (unsigned)tm.tm_sec % 100);
     return out;
 }
 
@@ -64,7 +67,8 @@ char *number_text(char out[32], double v, const char *fmt)
 
 enum style state_style(enum run_state s)
 {
-    return s == RUN_FAILED || s == RUN_LOST ? STYLE_BAD : s == RUN_DONE ? STYLE_GOOD : s == RUN_PAUSED || s == RUN_STOPPED ? STYLE_WARN :
+    return s == RUN_FAILED || s == RUN_LOST ? STYLE_BAD : s == RUN_DONE ? STYLE_GOOD :
+        s == RUN_PAUSED || s == RUN_STOPPED ? STYLE_WARN :
            s == RUN_TRAINING || s == RUN_SAVING ? STYLE_ACCENT : STYLE_PLAIN;
 }
 
@@ -89,18 +93,24 @@ static void top_right(const struct app *a, struct grid *g, struct rect r, int ro
     const struct fold *f = &a->live.fold;
     char text[300];
     if (!a->live.open) {
-        snprintf(text, sizeof text, "no run %s %s", a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7", a->device);
-        if (text_columns(text_of(text)) <= room) grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
+        snprintf(text, sizeof text, "no run %s %s", a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7",
+            a->device);
+        if (text_columns(text_of(text)) <= room)
+            grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
         return;
     }
-    const char *stage = f->stage >= 0 ? f->stages[f->stage].name : "", *word = run_state_name(f->state);
+    const char *stage = f->stage >= 0 ? f->stages[f->stage].name : "",
+        *word = run_state_name(f->state);
     const char *sign = a->glyphs == GLYPHS_ASCII ? "*" : "\xE2\x97\x8F";
     if (f->state == RUN_TRAINING && f->stage >= 0) {
         const struct fold_stage *s = &f->stages[f->stage];
-        snprintf(text, sizeof text, "%.60s %s %.40s %lld/%lld", f->name, sign, stage, (long long)(f->step - s->from), (long long)s->steps);
-    } else snprintf(text, sizeof text, "%.60s %s %s", f->name, fold_lives(f) ? sign : a->glyphs == GLYPHS_ASCII ? "o" : "\xE2\x97\x8B", word);
+        snprintf(text, sizeof text, "%.60s %s %.40s %lld/%lld", f->name, sign, stage,
+            (long long)(f->step - s->from), (long long)s->steps);
+    } else snprintf(text, sizeof text, "%.60s %s %s", f->name, fold_lives(f) ? sign :
+        a->glyphs == GLYPHS_ASCII ? "o" : "\xE2\x97\x8B", word);
     if (text_columns(text_of(text)) > room) snprintf(text, sizeof text, "%s %s", sign, word);
-    if (text_columns(text_of(text)) <= room) grid_right(g, r, r.w - 1, 0, state_style(f->state), text_of(text));
+    if (text_columns(text_of(text)) <= room)
+        grid_right(g, r, r.w - 1, 0, state_style(f->state), text_of(text));
 }
 
 static void top_line(const struct app *a, struct grid *g, struct rect r)
@@ -112,7 +122,8 @@ static void top_line(const struct app *a, struct grid *g, struct rect r)
     for (int i = 0; i < 4; i++) {
         bool here = views[a->screen].place == i + 1;
         char text[32];
-        snprintf(text, sizeof text, here ? "%s%d %s%s" : "%s%d %s%s", here ? "[" : " ", i + 1, wide || here ? views[places[i]].name : "", here ? "]" : wide ? " " : "");
+        snprintf(text, sizeof text, here ? "%s%d %s%s" : "%s%d %s%s", here ? "[" : " ", i + 1,
+            wide || here ? views[places[i]].name : "", here ? "]" : wide ? " " : "");
         x += grid_text(g, r, x, 0, here ? STYLE_BRIGHT : STYLE_DIM, text_of(text));
     }
     top_right(a, g, r, r.w - x - 2);
@@ -129,7 +140,8 @@ static void footer(const struct app *a, struct grid *g, struct rect r)
             const struct binding *b = &bindings[i];
             if (b->of != now[s] || !b->brief[0] || (b->fits && !b->fits(a))) continue;
             char key[32];
-            bool first = keys_find(a, b->key) == b; /* another row may have the key here, or it is text; then the other one may still do */
+            /* another row may have the key here, or it is text; then the other one may still do */
+            bool first = keys_find(a, b->key) == b;
             if (!first && (!b->other || keys_find(a, b->other) != b)) continue;
             key_text(key, first ? b->key : b->other);
             int columns = text_columns(text_of(key)) + 1 + text_columns(text_of(b->brief));
@@ -163,10 +175,12 @@ static void offers(const struct app *a, struct grid *g, struct rect r)
     }
 }
 
-static void notice(const struct app *a, struct grid *g, struct rect body, const char *text, enum style style)
+static void notice(const struct app *a, struct grid *g, struct rect body, const char *text,
+    enum style style)
 {
     struct rect inner = {body.x + 1, body.y, body.w - 2, body.h};
-    int rows = grid_wrap(NULL, inner, 0, style, text_of(text)), most = body.h / 2 < 1 ? 1 : body.h / 2;
+    int rows = grid_wrap(NULL, inner, 0, style, text_of(text)), most = body.h / 2 < 1 ? 1 :
+        body.h / 2;
     (void)a;
     if (rows > most) rows = most;
     struct rect box = rect_clip(body, (struct rect){0, body.h - rows, body.w, rows});

@@ -1,8 +1,10 @@
-/* view.h - a screen is a row: its name, whose keys it has, how it divides its room, and how it draws.
+/* view.h - a screen is a row: its name, whose keys it has, how it divides its room, and how it
+ * draws.
  *
- * layout() is pure: a rectangle and the app in, panes out; they lie inside, never overlap, are never
- * empty, at every size from 1x1 on. What has no room is left out, least important first. draw() draws one
- * pane; it changes nothing, reads no clock and no file. A popup is the same kind of row. */
+ * layout() is pure: a rectangle and the app in, panes out; they lie inside, never overlap, are
+ * never empty, at every size from 1x1 on. What has no room is left out, least important first.
+ * draw() draws one pane; it changes nothing, reads no clock and no file. A popup is the same kind
+ * of row. */
 #ifndef HONE_VIEW_H
 #define HONE_VIEW_H
 #include "tui/app.h"
@@ -15,7 +17,8 @@ struct view {
     enum keys_of keys; bool lists;  /* lists: the keys of lists move in it too */
     int (*layout)(const struct app *a, struct rect r, struct pane out[PANES_MOST]);
     void (*draw)(const struct app *a, struct grid *g, const struct pane *p);
-    void (*move)(struct app *a, int by);       /* what the keys of lists do in it: rows, PAGE, or to an END */
+    /* what the keys of lists do in it: rows, PAGE, or to an END */
+    void (*move)(struct app *a, int by);
 };
 #define MOVE_PAGE 10000
 #define MOVE_END 1000000
@@ -35,13 +38,15 @@ struct rect view_body(const struct app *a);            /* between the top line a
 #define LEAST_WIDTH 40
 #define LEAST_HEIGHT 10
 
-/* Panes from the top down; each call cuts rows off `r` and adds a pane, or nothing where none are left. */
+/* Panes from the top down; each call cuts rows off `r` and adds a pane, or nothing where none are
+ * left. */
 int pane_rows(struct pane *out, int n, int id, struct rect *r, int rows);
 int pane_columns(struct pane *out, int n, int id, struct rect *r, int columns);
 
 /* Small things that several views write the same way. */
 char *time_text(const struct app *a, char out[16], double unix_seconds);   /* 12:04:11 */
-char *number_text(char out[32], double v, const char *fmt);               /* a dash where it is NaN */
+/* a dash where it is NaN */
+char *number_text(char out[32], double v, const char *fmt);
 enum style state_style(enum run_state s);
 /* "about" text where there is nothing to list: a sentence that names the next key. */
 void view_empty(struct grid *g, struct rect r, const char *sentence);

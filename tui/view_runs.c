@@ -12,7 +12,9 @@ void runs_filter(struct app *a)
     struct runs_show *r = &a->runs;
     r->n_order = 0;
     for (int i = 0; i < r->n; i++)
-        if (text_contains(r->all[i].name, r->filter) || text_contains(run_state_name(r->all[i].state), r->filter)) r->order[r->n_order++] = i;
+        if (text_contains(r->all[i].name, r->filter) ||
+            text_contains(run_state_name(r->all[i].state), r->filter))
+            r->order[r->n_order++] = i;
     list_move(&r->list, 0, r->n_order);
 }
 
@@ -30,11 +32,14 @@ void app_runs(struct app *a, const struct run_summary *list, int n, const char *
     r->order = NEW_N(&r->arena, int, n + 1);
     for (int i = 0; i < n; i++) {
         r->all[i] = list[i];
-        const char **texts[] = {&r->all[i].name, &r->all[i].path, &r->all[i].profile, &r->all[i].stage};
-        for (size_t k = 0; k < COUNT(texts); k++) *texts[k] = *texts[k] ? arena_string(&r->arena, *texts[k], strlen(*texts[k])) : "";
+        const char **texts[] = {&r->all[i].name, &r->all[i].path, &r->all[i].profile,
+            &r->all[i].stage};
+        for (size_t k = 0; k < COUNT(texts); k++)
+            *texts[k] = *texts[k] ? arena_string(&r->arena, *texts[k], strlen(*texts[k])) : "";
     }
     runs_filter(a);
-    for (int i = 0; i < r->n_order; i++) /* the cursor stays on its run when a new one comes on top */
+    /* the cursor stays on its run when a new one comes on top */
+    for (int i = 0; i < r->n_order; i++)
         if (strcmp(r->all[r->order[i]].name, at) == 0) r->list.at = i;
     a->dirty = true;
 }
@@ -64,18 +69,21 @@ static char *ago(char out[32], double seconds)
     return out;
 }
 
-static void row(const struct app *a, struct grid *g, struct rect r, int y, const struct run_summary *s)
+static void row(const struct app *a, struct grid *g, struct rect r, int y,
+    const struct run_summary *s)
 {
     char text[64], number[32];
     int name = r.w < 70 ? r.w - 22 : 34;
     grid_fit(g, r, 3, y, name - 1, STYLE_BRIGHT, text_of(s->name));
     grid_fit(g, r, 3 + name, y, 9, state_style(s->state), text_of(run_state_name(s->state)));
-    if (s->steps > 0) snprintf(text, sizeof text, "%lld/%lld", (long long)s->step, (long long)s->steps);
+    if (s->steps > 0)
+        snprintf(text, sizeof text, "%lld/%lld", (long long)s->step, (long long)s->steps);
     else snprintf(text, sizeof text, "-");
     if (r.w < 70) { grid_right(g, r, r.w - 1, y, STYLE_PLAIN, text_of(text)); return; }
     grid_right(g, r, 3 + name + 22, y, STYLE_PLAIN, text_of(text));
     grid_right(g, r, 3 + name + 30, y, STYLE_PLAIN, text_of(number_text(number, s->loss, "%.3f")));
-    grid_right(g, r, r.w - 1 < 3 + name + 44 ? r.w - 1 : 3 + name + 44, y, STYLE_DIM, text_of(ago(number, a->now - s->changed)));
+    grid_right(g, r, r.w - 1 < 3 + name + 44 ? r.w - 1 : 3 + name + 44, y, STYLE_DIM,
+        text_of(ago(number, a->now - s->changed)));
     if (r.w >= 110) grid_fit(g, r, 3 + name + 47, y, 16, STYLE_DIM, text_of(s->stage));
 }
 
@@ -94,7 +102,8 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     if (r.w < 70) { grid_right(g, r, r.w - 1, 1, STYLE_DIM, TEXT("step")); return; }
     grid_right(g, r, 3 + name + 22, 1, STYLE_DIM, TEXT("step"));
     grid_right(g, r, 3 + name + 30, 1, STYLE_DIM, TEXT("loss"));
-    grid_right(g, r, r.w - 1 < 3 + name + 44 ? r.w - 1 : 3 + name + 44, 1, STYLE_DIM, TEXT("changed"));
+    grid_right(g, r, r.w - 1 < 3 + name + 44 ? r.w - 1 : 3 + name + 44, 1, STYLE_DIM,
+        TEXT("changed"));
     if (r.w >= 110) grid_text(g, r, 3 + name + 47, 1, STYLE_DIM, TEXT("stage"));
 }
 
@@ -102,9 +111,19 @@ static void list(const struct app *a, struct grid *g, struct rect r)
 {
     const struct runs_show *s = &a->runs;
     struct list l = s->list;
-    if (s->error[0]) { grid_wrap(g, rect_clip(r, (struct rect){2, 0, r.w - 4, r.h}), 0, STYLE_BAD, text_of(s->error)); return; }
-    if (s->n == 0) { view_empty(g, r, "No runs yet. Press 2, choose a profile, and r starts one."); return; }
-    if (s->n_order == 0) { view_empty(g, r, "No run holds that word. Press / and Esc to see all."); return; }
+    if (s->error[0]) {
+        grid_wrap(g, rect_clip(r, (struct rect){2, 0, r.w - 4, r.h}), 0, STYLE_BAD,
+            text_of(s->error));
+        return;
+    }
+    if (s->n == 0) {
+        view_empty(g, r, "No runs yet. Press 2, choose a profile, and r starts one.");
+        return;
+    }
+    if (s->n_order == 0) {
+        view_empty(g, r, "No run holds that word. Press / and Esc to see all.");
+        return;
+    }
     list_show(&l, s->n_order, r.h);
     for (int i = l.top; i < s->n_order && i - l.top < r.h; i++) {
         row(a, g, r, i - l.top, &s->all[s->order[i]]);
@@ -119,8 +138,10 @@ void runs_draw(const struct app *a, struct grid *g, const struct pane *p)
     const struct run_summary *s = p->id == PANE_ABOUT ? chosen(a) : NULL;
     if (!s) return;
     struct rect r = rect_clip(p->r, (struct rect){1, 0, p->r.w - 2, p->r.h});
-    const char *remedy = s->state == RUN_LOST ? "its engine is gone; r resumes it from its newest checkpoint" :
-                         s->state == RUN_FAILED || s->state == RUN_STOPPED ? "r resumes it from its newest checkpoint" : "";
+    const char *remedy = s->state == RUN_LOST
+        ? "its engine is gone; r resumes it from its newest checkpoint" :
+                         s->state == RUN_FAILED || s->state == RUN_STOPPED
+                             ? "r resumes it from its newest checkpoint" : "";
     if (s->why[0]) grid_fit(g, r, 0, 0, r.w, state_style(s->state), text_of(s->why));
     grid_fit(g, r, 0, s->why[0] ? 1 : 0, r.w, STYLE_DIM, text_of(remedy[0] ? remedy : s->path));
 }
@@ -149,7 +170,9 @@ void act_open_run(struct app *a)
 void act_run_chat(struct app *a)
 {
     const struct run_summary *s = some(a);
-    if (s) chat_start(a, s->path, s->name, s->state == RUN_TRAINING || s->state == RUN_PAUSED || s->state == RUN_SAVING);
+    if (s)
+        chat_start(a, s->path, s->name, s->state == RUN_TRAINING || s->state == RUN_PAUSED ||
+            s->state == RUN_SAVING);
 }
 
 void act_resume_run(struct app *a)
@@ -167,8 +190,12 @@ void act_remove_run(struct app *a)
 {
     const struct run_summary *s = some(a);
     if (!s) return;
-    if (run_state_lives(s->state)) { app_notice(a, STYLE_PLAIN, "%s is at work: stop it first (Enter, S)", s->name); return; }
+    if (run_state_lives(s->state)) {
+        app_notice(a, STYLE_PLAIN, "%s is at work: stop it first (Enter, S)", s->name);
+        return;
+    }
     a->confirm = CONFIRM_REMOVE;
-    snprintf(a->confirm_text, sizeof a->confirm_text, "Remove %s with its checkpoints and its log? This cannot be undone.", s->name);
+    snprintf(a->confirm_text, sizeof a->confirm_text,
+        "Remove %s with its checkpoints and its log? This cannot be undone.", s->name);
     app_popup(a, POPUP_CONFIRM);
 }

@@ -16,7 +16,8 @@
 
 void world_start(struct world *w, struct app *a, struct term *t, const struct places *p)
 {
-    *w = (struct world){.app = a, .term = t, .places = p, .arena = arena_make(0), .client_arena = arena_make(0)};
+    *w = (struct world){.app = a, .term = t, .places = p, .arena = arena_make(0),
+        .client_arena = arena_make(0)};
     for (int i = 0; i < JOBS; i++) w->jobs[i] = JOB_IDLE;
 }
 
@@ -44,7 +45,9 @@ static void do_models(struct world *w, const struct wish *x)
     struct err err;
     (void)x;
     w->app->models.loading = true;
-    if (!job_start(&w->jobs[JOB_MODELS], (const char *const[]){w->places->program, "models", "--json", NULL}, &err)) app_models(w->app, TEXT(""), err.text);
+    if (!job_start(&w->jobs[JOB_MODELS],
+        (const char *const[]){w->places->program, "models", "--json", NULL}, &err))
+        app_models(w->app, TEXT(""), err.text);
 }
 
 static void do_add_folder(struct world *w, const struct wish *x)
@@ -61,13 +64,15 @@ static const char *about(struct world *w, const char *path)
 {
     struct text t;
     struct err err;
-    if (!file_read(&t, path, PROFILE_MOST, &w->arena, &err)) return err.text[0] ? arena_string(&w->arena, err.text, strlen(err.text)) : "";
+    if (!file_read(&t, path, PROFILE_MOST, &w->arena, &err))
+        return err.text[0] ? arena_string(&w->arena, err.text, strlen(err.text)) : "";
     if (t.n < 2 || t.p[0] != '#') return "";
     size_t n = strcspn(t.p + 1, "\n");
     return arena_string(&w->arena, t.p + 1 + (t.p[1] == ' '), n - (n > 0 && t.p[1] == ' '));
 }
 
-static void presets_of(struct world *w, const char *folder, const char *prefix, struct preset **list, int *n, int *cap)
+static void presets_of(struct world *w, const char *folder, const char *prefix,
+    struct preset **list, int *n, int *cap)
 {
     struct err err;
     char **names;
@@ -78,7 +83,8 @@ static void presets_of(struct world *w, const char *folder, const char *prefix, 
         if (len < 6 || strcmp(names[i] + len - 5, ".yaml") != 0) continue;
         ROOM(&w->arena, *list, *n, *cap);
         const char *path = path_join(&w->arena, folder, names[i]);
-        struct preset p = {path, arena_printf(&w->arena, "%s%.*s", prefix, (int)len - 5, names[i]), about(w, path)};
+        struct preset p = {path, arena_printf(&w->arena, "%s%.*s", prefix, (int)len - 5, names[i]),
+            about(w, path)};
         bool first = strcmp(p.name, "demo") == 0;
         if (first && *n) memmove(*list + 1, *list, sizeof **list * (size_t)*n);
         (*list)[first ? 0 : *n] = p;
@@ -97,7 +103,8 @@ static void do_presets(struct world *w, const struct wish *x)
     if (getcwd(here, sizeof here)) {
         presets_of(w, here, "./", &list, &n, &cap);
         const char *under = path_join(&w->arena, here, "profiles");
-        if (strcmp(under, w->places->profiles) != 0) presets_of(w, under, "./profiles/", &list, &n, &cap);
+        if (strcmp(under, w->places->profiles) != 0)
+            presets_of(w, under, "./profiles/", &list, &n, &cap);
     }
     app_presets(w->app, list, n);
 }
@@ -115,7 +122,10 @@ static void do_write_profile(struct world *w, const struct wish *x)
     struct profile_show *p = &w->app->profile;
     struct err err;
     const char *path = path_join(&w->arena, NULL, x->text);
-    if (!file_replace(path, p->source, &err)) { app_notice(w->app, STYLE_BAD, "%s; W writes to another file", err.text); return; }
+    if (!file_replace(path, p->source, &err)) {
+        app_notice(w->app, STYLE_BAD, "%s; W writes to another file", err.text);
+        return;
+    }
     snprintf(p->path, sizeof p->path, "%s", path);
     p->saved = p->source;
     p->edited = false;
@@ -125,7 +135,8 @@ static void do_write_profile(struct world *w, const struct wish *x)
 /* A text for another process: in the cache folder, named by us. */
 static const char *scratch_file(struct world *w, const char *name, struct text t, struct err *err)
 {
-    const char *path = arena_printf(&w->arena, "%s/%s.%d.yaml", w->places->cache, name, (int)getpid());
+    const char *path = arena_printf(&w->arena, "%s/%s.%d.yaml", w->places->cache, name,
+        (int)getpid());
     return dir_make(w->places->cache, err) && file_replace(path, t, err) ? path : NULL;
 }
 
@@ -141,7 +152,8 @@ static bool run_editor(struct world *w, const char *path, struct err *err)
     if (pid == 0) {
         int tty = open("/dev/tty", O_RDWR);
         for (int i = 0; i < 3; i++) dup2(tty, i);
-        static const int signals[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT, SIGCHLD, SIGPIPE};
+        static const int signals[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT,
+            SIGCHLD, SIGPIPE};
         for (size_t i = 0; i < COUNT(signals); i++) signal(signals[i], SIG_DFL);
         execl("/bin/sh", "sh", "-c", command, "sh", path, (char *)NULL);
         _exit(127);
@@ -149,7 +161,8 @@ static bool run_editor(struct world *w, const char *path, struct err *err)
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     term_resume(w->term);
     if (pid < 0) return fail_errno(err, "the system refuses another process");
-    return status == 0 || fail(err, "the editor \"%.80s\" ended with an error; set EDITOR to one that is installed", editor);
+    return status == 0 || fail(err,
+        "the editor \"%.80s\" ended with an error; set EDITOR to one that is installed", editor);
 }
 
 static void do_editor(struct world *w, const struct wish *x)
@@ -160,12 +173,14 @@ static void do_editor(struct world *w, const struct wish *x)
     (void)x;
     if (!w->term) return;
     const char *path = scratch_file(w, "edit", p->source, &err);
-    if (!path || !run_editor(w, path, &err) || !file_read(&t, path, PROFILE_MOST, &w->arena, &err)) SAY(w, err);
+    if (!path || !run_editor(w, path, &err) || !file_read(&t, path, PROFILE_MOST, &w->arena, &err))
+        SAY(w, err);
     else form_change(w->app, (struct text){arena_string(&p->texts, t.p, t.n), t.n});
     if (path) unlink(path);
 }
 
-/* The form as a file that another process reads: itself where nothing was edited, else with every path absolute. */
+/* The form as a file that another process reads: itself where nothing was edited, else with every
+ * path absolute. */
 static const char *profile_file(struct world *w, struct err *err)
 {
     struct profile_show *p = &w->app->profile;
@@ -180,7 +195,8 @@ static void do_plan(struct world *w, const struct wish *x)
     struct err err;
     (void)x;
     const char *path = profile_file(w, &err);
-    if (!path || !job_start(&w->jobs[JOB_PLAN], (const char *const[]){w->places->program, "check", path, "--json", NULL}, &err))
+    if (!path || !job_start(&w->jobs[JOB_PLAN],
+        (const char *const[]){w->places->program, "check", path, "--json", NULL}, &err))
         app_plan(w->app, TEXT(""), err.text);
 }
 
@@ -192,8 +208,10 @@ static void do_preview(struct world *w, const struct wish *x)
     snprintf(stage, sizeof stage, "%d", w->app->data.stage);
     snprintf(window, sizeof window, "%lld", (long long)w->app->data.window);
     const char *path = profile_file(w, &err);
-    const char *const argv[] = {w->places->program, "preview", path, "--json", "--stage", stage, "--window", window, "--count", "1", NULL};
-    if (!path || !job_start(&w->jobs[JOB_PREVIEW], argv, &err)) app_preview(w->app, TEXT(""), err.text);
+    const char *const argv[] = {w->places->program, "preview", path, "--json", "--stage", stage,
+        "--window", window, "--count", "1", NULL};
+    if (!path || !job_start(&w->jobs[JOB_PREVIEW], argv, &err))
+        app_preview(w->app, TEXT(""), err.text);
 }
 
 /* ---- runs ---- */
@@ -235,7 +253,8 @@ static void do_runs(struct world *w, const struct wish *x)
     int n = 0;
     struct err err;
     (void)x;
-    if (path_is_dir(w->places->runs) && !run_list(&list, &n, w->places, &w->arena, &err)) app_runs(w->app, NULL, 0, err.text);
+    if (path_is_dir(w->places->runs) && !run_list(&list, &n, w->places, &w->arena, &err))
+        app_runs(w->app, NULL, 0, err.text);
     else app_runs(w->app, list, n, NULL);
 }
 
@@ -272,7 +291,10 @@ static void do_remove(struct world *w, const struct wish *x)
 {
     struct err err;
     struct app *a = w->app;
-    if (run_is_held(x->text)) { app_notice(a, STYLE_BAD, "%s is at work: stop it first", path_base(x->text)); return; }
+    if (run_is_held(x->text)) {
+        app_notice(a, STYLE_BAD, "%s is at work: stop it first", path_base(x->text));
+        return;
+    }
     if (a->live.open && strcmp(a->live.fold.dir, x->text) == 0) {
         if (w->following) follow_close(&w->follower);
         w->following = a->live.open = false;
@@ -294,7 +316,8 @@ static void do_order(struct world *w, const struct wish *x)
         client_close(c);
     }
     if (!ok) SAY(w, err);
-    else app_notice(w->app, STYLE_PLAIN, "%s: it counts from the next step on", order_names[x->number]);
+    else app_notice(w->app, STYLE_PLAIN, "%s: it counts from the next step on",
+        order_names[x->number]);
     arena_drop(&a);
 }
 
@@ -306,7 +329,8 @@ static void do_chat_open(struct world *w, const struct wish *x)
     close_client(w);
     struct answerer_options o = {.backend = "cpu", .dtype = "auto", .template = "auto"};
     bool ok = x->number ? client_open(&w->client, x->text, &w->client_arena, &err)
-                        : client_chat_process(&w->client, x->text, &o, w->places, &w->client_arena, &err);
+                        : client_chat_process(&w->client, x->text, &o, w->places, &w->client_arena,
+                            &err);
     if (!ok) {
         w->client = NULL;
         struct reply gone = {.kind = REPLY_GONE, .text = text_of(err.text), .step = -1};
@@ -325,10 +349,13 @@ static void do_ask(struct world *w, const struct wish *x)
     struct chat_message *messages = NEW_N(&w->arena, struct chat_message, c->n_lines + 1);
     int n = 0;
     if (c->system[0]) messages[n++] = (struct chat_message){"system", text_of(c->system)};
-    for (int i = 0; i < c->n_lines - 1; i++) messages[n++] = (struct chat_message){c->lines[i].role, buf_text(&c->lines[i].text)};
-    struct chat_request r = {.messages = messages, .n = n, .sampling = c->sampling, .max_new_tokens = c->max_new_tokens, .seed = c->seed, .adapter_off = c->adapter_off};
+    for (int i = 0; i < c->n_lines - 1; i++)
+        messages[n++] = (struct chat_message){c->lines[i].role, buf_text(&c->lines[i].text)};
+    struct chat_request r = {.messages = messages, .n = n, .sampling = c->sampling,
+        .max_new_tokens = c->max_new_tokens, .seed = c->seed, .adapter_off = c->adapter_off};
     if (w->client && client_ask(w->client, &r, &err)) return;
-    struct reply refused = {.kind = REPLY_REFUSED, .text = w->client ? text_of(err.text) : TEXT("nobody listens"), .step = -1};
+    struct reply refused = {.kind = REPLY_REFUSED, .text = w->client ? text_of(err.text) :
+        TEXT("nobody listens"), .step = -1};
     app_reply(w->app, &refused);
 }
 
@@ -350,7 +377,8 @@ static void do_keep_chat(struct world *w, const struct wish *x)
         json_put_text(&b, buf_text(&c->lines[i].text));
         buf_printf(&b, "}\n");
     }
-    if (path_exists(path)) app_notice(w->app, STYLE_BAD, "%s is there already: choose another name", path);
+    if (path_exists(path))
+        app_notice(w->app, STYLE_BAD, "%s is there already: choose another name", path);
     else if (!file_replace(path, buf_text(&b), &err)) SAY(w, err);
     else app_notice(w->app, STYLE_GOOD, "written to %s", path);
 }
@@ -368,8 +396,10 @@ static void do_copy(struct world *w, const struct wish *x)
     if (t.n > 100000) t.n = 100000;
     buf_printf(&b, "\33]52;c;");
     for (size_t i = 0; i < t.n; i += 3) {
-        unsigned char p[3] = {(unsigned char)t.p[i], i + 1 < t.n ? (unsigned char)t.p[i + 1] : 0, i + 2 < t.n ? (unsigned char)t.p[i + 2] : 0};
-        char four[4] = {digits[p[0] >> 2], digits[(p[0] & 3) << 4 | p[1] >> 4], i + 1 < t.n ? digits[(p[1] & 15) << 2 | p[2] >> 6] : '=',
+        unsigned char p[3] = {(unsigned char)t.p[i], i + 1 < t.n ? (unsigned char)t.p[i + 1] : 0,
+            i + 2 < t.n ? (unsigned char)t.p[i + 2] : 0};
+        char four[4] = {digits[p[0] >> 2], digits[(p[0] & 3) << 4 | p[1] >> 4], i + 1 < t.n
+            ? digits[(p[1] & 15) << 2 | p[2] >> 6] : '=',
                         i + 2 < t.n ? digits[p[2] & 63] : '='};
         buf_put(&b, four, 4);
     }
@@ -399,11 +429,16 @@ static void do_quit(struct world *w, const struct wish *x) { (void)x; w->quit = 
 void world_wishes(struct world *w)
 {
     static void (*const does[])(struct world *, const struct wish *) = {
-        [WISH_MODELS] = do_models, [WISH_ADD_FOLDER] = do_add_folder, [WISH_PRESETS] = do_presets, [WISH_OPEN_PROFILE] = do_open_profile,
-        [WISH_WRITE_PROFILE] = do_write_profile, [WISH_EDITOR] = do_editor, [WISH_PLAN] = do_plan, [WISH_PREVIEW] = do_preview,
-        [WISH_LAUNCH] = do_launch, [WISH_RUNS] = do_runs, [WISH_OPEN_RUN] = do_open_run, [WISH_RESUME] = do_resume, [WISH_REMOVE] = do_remove,
-        [WISH_ORDER] = do_order, [WISH_CHAT_OPEN] = do_chat_open, [WISH_ASK] = do_ask, [WISH_STOP_ANSWER] = do_stop_answer,
-        [WISH_KEEP_CHAT] = do_keep_chat, [WISH_COPY] = do_copy, [WISH_SUSPEND] = do_suspend, [WISH_REPAINT] = do_repaint, [WISH_QUIT] = do_quit};
+        [WISH_MODELS] = do_models, [WISH_ADD_FOLDER] = do_add_folder, [WISH_PRESETS] = do_presets,
+        [WISH_OPEN_PROFILE] = do_open_profile,
+        [WISH_WRITE_PROFILE] = do_write_profile, [WISH_EDITOR] = do_editor, [WISH_PLAN] = do_plan,
+        [WISH_PREVIEW] = do_preview,
+        [WISH_LAUNCH] = do_launch, [WISH_RUNS] = do_runs, [WISH_OPEN_RUN] = do_open_run,
+        [WISH_RESUME] = do_resume, [WISH_REMOVE] = do_remove,
+        [WISH_ORDER] = do_order, [WISH_CHAT_OPEN] = do_chat_open, [WISH_ASK] = do_ask,
+        [WISH_STOP_ANSWER] = do_stop_answer,
+        [WISH_KEEP_CHAT] = do_keep_chat, [WISH_COPY] = do_copy, [WISH_SUSPEND] = do_suspend,
+        [WISH_REPAINT] = do_repaint, [WISH_QUIT] = do_quit};
     for (int i = 0; i < w->app->n_wishes; i++) { /* a wish may make more of them */
         struct wish x = w->app->wishes[i];
         does[x.kind](w, &x);
@@ -455,8 +490,11 @@ static double cpu_cores(struct world *w, double now)
     close(fd);
     text[n > 0 ? n : 0] = 0;
     p = strrchr(text, ')');
-    if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld", &user, &system) != 2) return NAN;
-    double seconds = now - w->cpu_at, ticks = (double)(user + system - w->cpu_ticks) / (double)sysconf(_SC_CLK_TCK);
+    if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld", &user,
+        &system) != 2)
+        return NAN;
+    double seconds = now - w->cpu_at,
+        ticks = (double)(user + system - w->cpu_ticks) / (double)sysconf(_SC_CLK_TCK);
     bool first = w->cpu_at == 0;
     w->cpu_at = now;
     w->cpu_ticks = user + system;
@@ -477,7 +515,8 @@ static void slow_news(struct world *w, double now)
         a->live.fold.pid = s.pid;
         if (s.state == RUN_LOST) {
             a->live.fold.state = RUN_LOST;
-            app_notice(a, STYLE_BAD, "the engine of %s is gone; r resumes it from its newest checkpoint", a->live.fold.name);
+            app_notice(a, STYLE_BAD, "the engine of %s is gone; r resumes it from its newest "
+                "checkpoint", a->live.fold.name);
         }
     }
     a->live.fold.cpu = cpu_cores(w, now);
@@ -497,7 +536,8 @@ void world_news(struct world *w, double now)
         SAY(w, err);
     }
     for (int i = 0; w->client && i < 1000; i++) {
-        if (!client_next(w->client, &r, &err)) r = (struct reply){.kind = REPLY_GONE, .text = text_of(err.text), .step = -1};
+        if (!client_next(w->client, &r, &err))
+            r = (struct reply){.kind = REPLY_GONE, .text = text_of(err.text), .step = -1};
         if (r.kind == REPLY_NONE) break;
         app_reply(w->app, &r);
         if (r.kind == REPLY_GONE) close_client(w);

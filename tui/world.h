@@ -1,7 +1,9 @@
-/* world.h - the outside of the workbench: wishes are done here, and what came of them goes back to the app.
+/* world.h - the outside of the workbench: wishes are done here, and what came of them goes back to
+ * the app.
  *
- * Everything that can take long is a job; a run is followed by reading its events from where one was; a
- * chat is a client. Nothing here draws. The terminal is needed only for a few wishes and may be NULL. */
+ * Everything that can take long is a job; a run is followed by reading its events from where one
+ * was; a chat is a client. Nothing here draws. The terminal is needed only for a few wishes and
+ * may be NULL. */
 #ifndef HONE_WORLD_H
 #define HONE_WORLD_H
 #include "tui/app.h"
@@ -26,5 +28,6 @@ void world_end(struct world *w);
 void world_wishes(struct world *w);        /* does them all, in order */
 void world_open_run(struct world *w, const char *dir);
 void world_find_run(struct world *w);      /* opens the newest run that lives, if there is one */
-void world_news(struct world *w, double now); /* jobs that ended, events and tokens that came; never blocks */
+/* jobs that ended, events and tokens that came; never blocks */
+void world_news(struct world *w, double now);
 #endif

@@ -31,12 +31,15 @@ static void check_cells(const struct grid *g)
             if (c->width == 0) assert_true(x > 0 && g->cells[y * g->w + x - 1].width == 2);
             if (c->mark) assert_true(x + c->width < g->w && code_columns(c->mark) == 0);
         }
-    for (int x = g->w > 2 ? g->w - 2 : 0; x < g->w; x++) assert_int_equal(g->cells[(g->h - 1) * g->w + x].code, ' ');
+    for (int x = g->w > 2 ? g->w - 2 : 0; x < g->w; x++)
+        assert_int_equal(g->cells[(g->h - 1) * g->w + x].code, ' ');
 }
 
 static void hostile_text_never_reaches_a_cell(void **state)
 {
-    static const char hostile[] = "\33[2J\33]0;owned\7 \x9b 31m \xC2\x9B" "31m \xE2\x80\xAE rtl \xE2\x80\x8B\xEF\xBB\xBF \r\n\t\b \177 \xF0\x9F\x8F\xBD \xFF\xFE \xE4\xBD";
+    static const char hostile[] = "\33[2J\33]0;owned\7 \x9b 31m \xC2\x9B"
+        "31m \xE2\x80\xAE rtl \xE2\x80\x8B\xEF\xBB\xBF \r\n\t\b \177 \xF0\x9F\x8F\xBD \xFF\xFE "
+        "\xE4\xBD";
     struct grid g = {0};
     struct arena a = arena_make(0);
     (void)state;
@@ -50,7 +53,9 @@ static void hostile_text_never_reaches_a_cell(void **state)
 
 static void random_texts_keep_every_rule_at_every_edge(void **state)
 {
-    static const char *const pieces[] = {"a", "\xE4\xBD\xA0", "e\xCC\x81", "\xF0\x9F\x98\x80", " ", "\n", "\33", "\xE0\xA4\x95\xE0\xA5\x8D", "\xC2\xAD", "\xED\xA0\x80", "word", "\xF4\x8F\xBF\xBF"};
+    static const char *const pieces[] = {"a", "\xE4\xBD\xA0", "e\xCC\x81", "\xF0\x9F\x98\x80", " ",
+        "\n", "\33", "\xE0\xA4\x95\xE0\xA5\x8D", "\xC2\xAD", "\xED\xA0\x80", "word",
+        "\xF4\x8F\xBF\xBF"};
     struct grid g = {0};
     (void)state;
     for (uint64_t round = 0; round < 3000; round++) {
@@ -59,8 +64,11 @@ static void random_texts_keep_every_rule_at_every_edge(void **state)
         for (int k = 0; k < 6; k++) {
             char text[400] = "";
             size_t n = 0;
-            for (uint64_t i = 0; i < 12; i++) n += (size_t)snprintf(text + n, sizeof text - n, "%s", pieces[rand_at(round * 8 + (uint64_t)k, i) % COUNT(pieces)]);
-            struct rect r = {(int)(rand_at(3, round) % 8) - 2, (int)(rand_at(4, round) % 4) - 1, (int)(rand_at(5, round) % 20), (int)(rand_at(6, round) % 5)};
+            for (uint64_t i = 0; i < 12; i++)
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s",
+                    pieces[rand_at(round * 8 + (uint64_t)k, i) % COUNT(pieces)]);
+            struct rect r = {(int)(rand_at(3, round) % 8) - 2, (int)(rand_at(4, round) % 4) - 1,
+                (int)(rand_at(5, round) % 20), (int)(rand_at(6, round) % 5)};
             int x = (int)(rand_at(7, round + (uint64_t)k) % 12) - 4;
             if (k % 3 == 0) grid_wrap(&g, r, 0, STYLE_WARN, (struct text){text, n});
             else if (k % 3 == 1) grid_fit(&g, r, x, 0, 9, STYLE_PLAIN, (struct text){text, n});
@@ -78,7 +86,8 @@ static void text_stays_inside_its_rectangle(void **state)
     grid_size(&g, 20, 5);
     struct rect r = {5, 1, 8, 2};
     grid_text(&g, r, 6, 0, STYLE_PLAIN, TEXT("abcdef"));
-    grid_text(&g, r, 7, 1, STYLE_PLAIN, TEXT("\xE4\xBD\xA0")); /* half of it has room: none is drawn */
+    /* half of it has room: none is drawn */
+    grid_text(&g, r, 7, 1, STYLE_PLAIN, TEXT("\xE4\xBD\xA0"));
     assert_int_equal(g.cells[20 + 12].code, 'b');
     assert_int_equal(g.cells[20 + 13].code, ' ');
     assert_int_equal(g.cells[40 + 12].code, ' ');
@@ -110,7 +119,8 @@ static void wrapped_text_breaks_at_blanks_and_between_wide_characters(void **sta
     assert_int_equal(grid_wrap(&g, r, 0, STYLE_PLAIN, TEXT("one two three\nx abcdefghijk")), 5);
     assert_string_equal(print(&g, &a), "one two\nthree\nx\nabcdefgh\nijk\n\n");
     grid_size(&g, 12, 6);
-    assert_int_equal(grid_wrap(&g, (struct rect){0, 0, 5, 6}, 0, STYLE_PLAIN, TEXT("\xE4\xBD\xA0\xE4\xBD\xA0\xE4\xBD\xA0\xE4\xBD\xA0\xE4\xBD\xA0")), 3);
+    assert_int_equal(grid_wrap(&g, (struct rect){0, 0, 5, 6}, 0, STYLE_PLAIN,
+        TEXT("\xE4\xBD\xA0\xE4\xBD\xA0\xE4\xBD\xA0\xE4\xBD\xA0\xE4\xBD\xA0")), 3);
     grid_drop(&g);
     arena_drop(&a);
 }
@@ -121,8 +131,10 @@ static void a_chart_shows_gaps_spikes_and_any_size(void **state)
     struct grid g = {0};
     (void)state;
     struct series s = series_make(&a);
-    for (int64_t i = 1; i <= 100000; i++) series_add(&s, i, i == 77777 ? 50 : i % 1000 == 5 ? NAN : i % 997 == 0 ? INFINITY : 1.0 / (double)i);
-    double low, high;
+    for (int64_t i = 1; i <= 100000; i++)
+        series_add(&s, i, i == 77777 ? 50 : i % 1000 == 5 ? NAN : i % 997 == 0 ? INFINITY :
+            1.0 / (double)i);
+    double low = 0, high = 0;
     assert_true(s.n <= SERIES_MOST && series_range(&s, &low, &high));
     assert_true(high == 50); /* no spike is lost by joining */
     struct chart_line line = {&s, STYLE_SERIES_1, 90, true};
@@ -136,9 +148,11 @@ static void a_chart_shows_gaps_spikes_and_any_size(void **state)
                     struct chart c = {&line, 1, stages, 2, 120000, 100000, log};
                     chart_draw(&g, grid_all(&g), &c);
                     check_cells(&g);
-                    for (int i = 0; i < w * h && glyphs == GLYPHS_ASCII; i++) assert_true(g.cells[i].code < 127);
+                    for (int i = 0; i < w * h && glyphs == GLYPHS_ASCII; i++)
+                        assert_true(g.cells[i].code < 127);
                 }
-    struct chart none = {&(struct chart_line){&(struct series){.per = 1}, STYLE_PLAIN, 0, false}, 1, NULL, 0, 0, 0, true};
+    struct chart none = {&(struct chart_line){&(struct series){.per = 1}, STYLE_PLAIN, 0, false}, 1,
+        NULL, 0, 0, 0, true};
     chart_draw(&g, grid_all(&g), &none);
     check_cells(&g);
     grid_drop(&g);
@@ -152,7 +166,7 @@ static void a_series_forgets_what_lies_after_a_step(void **state)
     struct series s = series_make(&a);
     for (int64_t i = 1; i <= 100; i++) series_add(&s, i, (double)i);
     series_cut(&s, 40);
-    double low, high;
+    double low = 0, high = 0;
     assert_int_equal(s.n, 40);
     assert_true(series_range(&s, &low, &high) && low == 1 && high == 40);
     series_add(&s, 41, 7);
@@ -192,8 +206,10 @@ static void a_field_edits_as_a_shell_does(void **state)
 
 static void random_edits_never_leave_the_text(void **state)
 {
-    static void (*const moves[])(struct edit *) = {edit_left, edit_right, edit_word_left, edit_word_right, edit_home, edit_end, edit_back, edit_delete,
-        edit_kill_end, edit_kill_home, edit_kill_word, edit_yank, edit_up, edit_down, edit_remember};
+    static void (*const moves[])(struct edit *) = {edit_left, edit_right, edit_word_left,
+        edit_word_right, edit_home, edit_end, edit_back, edit_delete,
+        edit_kill_end, edit_kill_home, edit_kill_word, edit_yank, edit_up, edit_down,
+            edit_remember};
     static const char *const texts[] = {"a", "\xE4\xBD\xA0", "\n", " ", "\xFF", "word"};
     struct arena a = arena_make(0);
     struct grid g = {0};
@@ -216,10 +232,14 @@ static void random_edits_never_leave_the_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hostile_text_never_reaches_a_cell), cmocka_unit_test(random_texts_keep_every_rule_at_every_edge),
-        cmocka_unit_test(text_stays_inside_its_rectangle), cmocka_unit_test(a_long_text_ends_in_a_sign),
-        cmocka_unit_test(wrapped_text_breaks_at_blanks_and_between_wide_characters), cmocka_unit_test(a_chart_shows_gaps_spikes_and_any_size),
-        cmocka_unit_test(a_series_forgets_what_lies_after_a_step), cmocka_unit_test(a_field_edits_as_a_shell_does),
+        cmocka_unit_test(hostile_text_never_reaches_a_cell),
+            cmocka_unit_test(random_texts_keep_every_rule_at_every_edge),
+        cmocka_unit_test(text_stays_inside_its_rectangle),
+            cmocka_unit_test(a_long_text_ends_in_a_sign),
+        cmocka_unit_test(wrapped_text_breaks_at_blanks_and_between_wide_characters),
+            cmocka_unit_test(a_chart_shows_gaps_spikes_and_any_size),
+        cmocka_unit_test(a_series_forgets_what_lies_after_a_step),
+            cmocka_unit_test(a_field_edits_as_a_shell_does),
         cmocka_unit_test(random_edits_never_leave_the_text)};
     return cmocka_run_group_tests_name("grid", tests, setup, NULL);
 }

@@ -1,7 +1,7 @@
 /* t_terminal.c - what curses really sends, read back by a terminal (libvterm), cell by cell.
  *
- * The child owns the pty as its terminal and draws grids made from a seed; the parent is the terminal,
- * makes the same grids and compares when a frame asks whether it has been drawn. */
+ * The child owns the pty as its terminal and draws grids made from a seed; the parent is the
+ * terminal, makes the same grids and compares when a frame asks whether it has been drawn. */
 #include "tests/test.h"
 #include "tui/input.h"
 #include "tui/term.h"
@@ -20,14 +20,17 @@
 
 static void random_grid(struct grid *g, uint64_t frame, bool marks)
 {
-    static const char *const pieces[] = {"a", "word", "\xE4\xBD\xA0\xE5\xA5\xBD", "e\xCC\x81", "\xE2\x94\x82", "\xE2\xA3\xBF", "  ", "\xE3\x81\x82", "\xF0\x9F\x98\x80", "x", "\xC2\xB7"};
+    static const char *const pieces[] = {"a", "word", "\xE4\xBD\xA0\xE5\xA5\xBD", "e\xCC\x81",
+        "\xE2\x94\x82", "\xE2\xA3\xBF", "  ", "\xE3\x81\x82", "\xF0\x9F\x98\x80", "x", "\xC2\xB7"};
     grid_size(g, COLUMNS, ROWS);
     for (uint64_t i = 0; i < 60; i++) {
-        uint64_t r = rand_at(1000 + frame / 3, i * 7 + (i % 5 == 0 ? frame : 0)); /* most of a frame is as the one before */
+        /* most of a frame is as the one before */
+        uint64_t r = rand_at(1000 + frame / 3, i * 7 + (i % 5 == 0 ? frame : 0));
         for (uint64_t k = 0; k < 6; k++) {
             const char *p = pieces[(r >> (k * 4)) % COUNT(pieces)];
             if (!marks && strcmp(p, "e\xCC\x81") == 0) p = "e";
-            grid_text(g, grid_all(g), (int)(r >> 20) % COLUMNS + (int)k * 3, (int)(r >> 40) % ROWS, (enum style)((r >> 50) % STYLES), text_of(p));
+            grid_text(g, grid_all(g), (int)(r >> 20) % COLUMNS + (int)k * 3, (int)(r >> 40) % ROWS,
+                (enum style)((r >> 50) % STYLES), text_of(p));
         }
     }
 }
@@ -128,12 +131,15 @@ static int differences(const struct screen *s, const struct grid *g)
             VTermScreenCell got;
             if (want->width == 0) continue;
             vterm_screen_get_cell(s->screen, (VTermPos){y, x}, &got);
-            int32_t code = got.chars[0] ? (int32_t)got.chars[0] : ' ', mark = got.chars[0] ? (int32_t)got.chars[1] : 0;
-            bool same = code == want->code && mark == want->mark && (code == ' ' || got.width == want->width);
+            int32_t code = got.chars[0] ? (int32_t)got.chars[0] : ' ', mark = got.chars[0]
+                ? (int32_t)got.chars[1] : 0;
+            bool same = code == want->code && mark == want->mark &&
+                (code == ' ' || got.width == want->width);
             same = same && (got.attrs.reverse != 0) == looks[want->style].reverse;
             if (code != ' ') same = same && (got.attrs.bold != 0) == looks[want->style].bold;
             if (!same && bad++ < 5)
-                print_error("row %d column %d: wanted U+%04X U+%04X style %d, got U+%04X U+%04X width %d\n", y, x, (unsigned)want->code, (unsigned)want->mark,
+                print_error("row %d column %d: wanted U+%04X U+%04X style %d, got U+%04X U+%04X "
+                    "width %d\n", y, x, (unsigned)want->code, (unsigned)want->mark,
                             want->style, (unsigned)code, (unsigned)mark, got.width);
         }
     return bad;
@@ -165,7 +171,8 @@ static void round_trip(const char *term, bool marks)
 
 static void every_cell_arrives_on_every_terminal(void **state)
 {
-    static const char *const terms[] = {"xterm-256color", "tmux-256color", "screen-256color", "xterm", "linux", "vt100"};
+    static const char *const terms[] = {"xterm-256color", "tmux-256color", "screen-256color",
+        "xterm", "linux", "vt100"};
     (void)state;
     for (size_t i = 0; i < COUNT(terms); i++) round_trip(terms[i], true);
 }
@@ -250,7 +257,8 @@ static void child_asks(void *arg)
     term_show(&t, &g, 10.0);
     while (t.waits) term_flush(&t);
     if (term_ready(&t, 10.1) || term_ready(&t, 11.9)) _exit(3); /* a frame is out */
-    if (!term_ready(&t, 12.1)) _exit(4);                        /* it never answers: it is asked no more */
+    /* it never answers: it is asked no more */
+    if (!term_ready(&t, 12.1)) _exit(4);
     random_grid(&g, 2, false);
     term_show(&t, &g, 13.0);
     while (t.waits) term_flush(&t);
@@ -269,7 +277,8 @@ static void one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more(void *
     struct screen s = terminal_open("xterm-256color", child_asks, NULL);
     char all[65536];
     size_t n = 0;
-    for (ssize_t got; n < sizeof all && (got = read(s.fd, bytes, sizeof bytes)) > 0; n += (size_t)got)
+    for (ssize_t got; n < sizeof all &&
+        (got = read(s.fd, bytes, sizeof bytes)) > 0; n += (size_t)got)
         memcpy(all + n, bytes, n + (size_t)got <= sizeof all ? (size_t)got : 0);
     int asked = 0;
     for (const char *p = all; (p = memmem(p, n - (size_t)(p - all), "\33[5n", 4)); p += 4) asked++;
@@ -313,8 +322,10 @@ int main(void)
 {
     if (!grid_locale()) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_cell_arrives_on_every_terminal), cmocka_unit_test(an_unknown_terminal_is_taken_for_an_xterm),
-        cmocka_unit_test(a_terminal_that_cannot_move_its_cursor_is_refused_with_what_to_type), cmocka_unit_test(a_crash_puts_the_terminal_back),
+        cmocka_unit_test(every_cell_arrives_on_every_terminal),
+            cmocka_unit_test(an_unknown_terminal_is_taken_for_an_xterm),
+        cmocka_unit_test(a_terminal_that_cannot_move_its_cursor_is_refused_with_what_to_type),
+            cmocka_unit_test(a_crash_puts_the_terminal_back),
         cmocka_unit_test(one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more),
         cmocka_unit_test(an_answer_that_comes_late_never_reaches_the_shell)};
     return cmocka_run_group_tests_name("terminal", tests, NULL, NULL);
