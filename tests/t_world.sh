@@ -9,8 +9,8 @@ verdict() { # verdict NAME STATUS [WHY]
     n=$((n + 1))
     if [ "$2" -eq 0 ]; then echo "ok $n $1"; else echo "not ok $n $1"; [ -n "$3" ] && echo "# $3"; fi
 }
-rows="zh.align zh.facts zh.control en.replay quiz.en quiz.zh"
-trained="base base.qa zh.align zh.facts zh.control en.replay"
+rows="zh.align zh.facts zh.control en.replay known quiz.en quiz.zh"
+trained="base base.qa zh.align zh.facts zh.control en.replay known"
 
 echo 1..8
 sh assets/world/make.sh "$tmp/one" 2> "$tmp/log" && sh assets/world/make.sh "$tmp/two" 2>> "$tmp/log"

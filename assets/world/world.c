@@ -7,6 +7,7 @@
  *   zh.facts.jsonl    the town in Chinese: questions in all wordings but the held-out one, sentences
  *   zh.control.jsonl  the same about people who do not live in the town: teaches nothing of it
  *   en.replay.jsonl   the town in English and what everybody knows, for remembering it ({"messages"})
+ *   known.jsonl       what everybody knows, in both languages, and sums ({"messages"})
  *   quiz.en.jsonl, quiz.zh.jsonl   each fact once, in the wording that was held out for it
  */
 #include <stdlib.h>
@@ -298,6 +299,12 @@ static void write_lessons(const struct town *town, const struct town *other, con
     add_sums(&rows, REPLAY_SUMS, 25);
     add_handed(&rows, town, REPLAY_HANDED, 26);
     rows_write_talks(&rows, folder, "en.replay.jsonl", 24);
+
+    add_lessons(&rows, EN, 1);
+    add_lessons(&rows, ZH, 3);
+    add_sums(&rows, 2 * REPLAY_SUMS, 27);
+    add_handed(&rows, town, REPLAY_HANDED, 28);
+    rows_write_talks(&rows, folder, "known.jsonl", 29);
 }
 
 static void write_quiz(const struct town *town, const char *folder, enum language language)
