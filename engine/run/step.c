@@ -12,6 +12,19 @@ const char *const order_names[ORDERS] = {"pause", "continue", "save", "stop", "l
 
 /* ---- saving ---- */
 
+/* t->last is what was saved just now; its texts have an arena of their own, so that saving for days takes no more. */
+static bool newest_is_last(struct train *t, struct err *err)
+{
+    struct checkpoint *list;
+    int n;
+    arena_drop(&t->last_arena);
+    t->last = (struct checkpoint){.name = NULL};
+    if (!checkpoint_list(&list, &n, t->dir, false, &t->last_arena, err)) return false;
+    if (n == 0 || list[0].step != t->at.step) return fail(err, "the checkpoint of step %lld is not there after it was saved", (long long)t->at.step);
+    t->last = list[0];
+    return true;
+}
+
 static bool save_once(struct train *t, const char *why, struct err *err)
 {
     double t0 = now_monotonic();
@@ -29,20 +42,17 @@ static bool save_once(struct train *t, const char *why, struct err *err)
         .is_best = t->at.validation == t->at.best};
     struct arena_mark mark = arena_mark(&t->stage_arena);
     int64_t bytes;
-    bool ok = checkpoint_save(&job, t->model, &bytes, &t->stage_arena, err);
+    bool ok = checkpoint_save(&job, t->model, &bytes, &t->stage_arena, err) && newest_is_last(t, err);
     if (ok) {
-        struct checkpoint *list;
-        int n;
         char path[64];
         snprintf(path, sizeof path, "ckpt/%06lld", (long long)t->at.step);
-        ok = checkpoint_list(&list, &n, t->dir, false, t->a, err) && n > 0;
-        if (ok) t->last = list[0];
         struct event e = {.kind = EV_SAVED, .saved = {t->at.step, text_of(path), bytes, now_monotonic() - t0, text_of(why)}};
         journal_write(&t->journal, &e);
+        ok = checkpoint_rotate(t->dir, t->profile.save.total_limit, t->profile.save.keep_best, adapter ? t->last.base : NULL,
+                               &t->stage_arena, err);
     }
     arena_back(&t->stage_arena, mark);
-    return ok && checkpoint_rotate(t->dir, t->profile.save.total_limit, t->profile.save.keep_best,
-                                   adapter && t->last.name ? t->last.base : NULL, t->a, err);
+    return ok;
 }
 
 bool train_save(struct train *t, const char *why, struct err *err)

@@ -313,5 +313,6 @@ bool run_train(const char *dir, const struct run_options *o, const struct run_ho
     if (t.device) t.k->close(t.device);
     if (t.pool) pool_drop(t.pool);
     journal_close(&t.journal);
+    arena_drop(&t.last_arena);
     return ok || stopped;
 }

@@ -32,6 +32,7 @@ struct train {
 
     struct progress at;
     struct checkpoint last;              /* newest good one; name NULL: none */
+    struct arena last_arena;             /* its texts, once the run has saved */
     struct replayed *replay; int n_replay;
     bool paused, stop;
     const char *failed;                  /* a guard's sentence, or NULL */

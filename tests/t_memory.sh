@@ -1,0 +1,36 @@
+#!/bin/sh
+# t_memory.sh - what the plan promises is what the system is asked for: the planned bytes are one map, to the page; no
+# allocation happens between steps; the process stays within 5 % + 50 MB of the plan.
+. "$(dirname "$0")/engine/kit.sh"
+cc -shared -fPIC -O1 -o "$dir/count.so" tests/engine/count.c -ldl || exit 2
+planned() { sed -n 's/.*"bytes_planned":\([0-9]*\).*/\1/p' "$1/events.jsonl" | head -n 1; }
+
+for p in full bf16 lora; do
+    rm -f "$dir/count"
+    HONE_COUNT=$dir/count LD_PRELOAD=$dir/count.so "$hone" train "$dir/$p.yaml" --run-dir "$dir/$p-run" --set eval.every_steps=0 \
+        --set save.every_steps=0 > "$dir/out" 2>&1
+    bytes=$(planned "$dir/$p-run")
+    "$hone" check "$dir/$p.yaml" --json > "$dir/plan.json" 2>> "$dir/out"
+    promised() { grep -q "\"memory\": *$bytes[,}]" "$dir/plan.json"; }
+    check "$p: hone check promises what the engine plans" promised
+    one_map() {
+        echo "planned ${bytes:-nothing}" >> "$dir/out"; cat "$dir/count" >> "$dir/out"
+        awk -v b="${bytes:-0}" '$1 == "map" && b > 0 && $2 >= b && $2 - b < 4096 { found = 1 } END { exit !found }' "$dir/count"
+    }
+    check "$p: the planned bytes are asked for in one map, to the page" one_map
+    # The last stage's steps but its first two: the same count of allocations at every step.
+    still() { grep '^step' "$dir/count" | tail -n 10 | sort -u | wc -l | grep -qx 1; }
+    cat "$dir/count" >> "$dir/out"
+    check "$p: nothing is allocated between steps" still
+done
+
+"$hone" train "$dir/full.yaml" --run-dir "$dir/rss" --set stages.1.max_steps=4000 --set eval.every_steps=0 > "$dir/out" 2>&1 &
+trains() { [ "$(state_word "$dir/rss")" = training ] && grep -q '"step":20,' "$dir/rss/events.jsonl"; }
+wait_for 30 trains
+pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$dir/rss/state.json")
+peak=$(awk '/VmHWM/ { print $2 * 1024 }' "/proc/$pid/status")
+bytes=$(planned "$dir/rss")
+near() { echo "peak $peak, planned $bytes" > "$dir/out"; [ "$peak" -lt $((bytes + bytes / 20 + 50000000)) ]; }
+check "the process stays within 5 % + 50 MB of the plan" near
+"$hone" stop "$dir/rss" > /dev/null 2>&1
+wait
