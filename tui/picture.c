@@ -65,6 +65,26 @@ static const char *front_of(const struct palette *p, const struct look *l)
     return l->reverse ? p->back : l->dim ? p->dim : p->colours[l->colour];
 }
 
+static bool is_braille(int32_t code) { return code > 0x2800 && code <= 0x28FF; }
+
+/* Braille as squares of its own: fonts draw it small, in grey, or not at all. */
+static void put_dots(struct buf *out, const struct palette *p, const struct cell *row, int from,
+    int to, int y)
+{
+    static const int column[8] = {0, 0, 0, 1, 1, 1, 0, 1}, line[8] = {0, 1, 2, 0, 1, 2, 3, 3};
+    bool any = false;
+    for (int x = from; x < to; x++)
+        for (int bit = 0; is_braille(row[x].code) && bit < 8; bit++) {
+            if (!((row[x].code - 0x2800) >> bit & 1)) continue;
+            if (!any)
+                buf_printf(out, "<path fill=\"%s\" d=\"", front_of(p, &looks[row[from].style]));
+            any = true;
+            buf_printf(out, "M%.1f %.1fh2.4v2.4h-2.4z", 12 + x * CELL_W + 0.9 + column[bit] * 4.2,
+                12 + y * CELL_H + 1.0 + line[bit] * 4.5);
+        }
+    if (any) buf_printf(out, "\"/>\n");
+}
+
 /* A run of cells of one style, each piece of text at its own x so that fonts cannot shift columns.
  * */
 static void put_run(struct buf *out, const struct palette *p, const struct cell *row, int from,
@@ -75,8 +95,9 @@ static void put_run(struct buf *out, const struct palette *p, const struct cell 
         buf_printf(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>",
             12 + from * CELL_W,
                    12 + y * CELL_H, (to - from) * CELL_W, CELL_H, p->colours[l->colour]);
-    while (to > from && row[to - 1].code == ' ') to--;
-    while (from < to && row[from].code == ' ') from++;
+    put_dots(out, p, row, from, to, y);
+    while (to > from && (row[to - 1].code == ' ' || is_braille(row[to - 1].code))) to--;
+    while (from < to && (row[from].code == ' ' || is_braille(row[from].code))) from++;
     if (from == to) return;
     buf_printf(out, "<text y=\"%d\" fill=\"%s\"%s x=\"", 12 + y * CELL_H + 13, front_of(p, l),
                l->bold ? " font-weight=\"bold\"" : "");
@@ -84,7 +105,8 @@ static void put_run(struct buf *out, const struct palette *p, const struct cell 
         if (row[x].width) buf_printf(out, "%s%.1f", x > from ? " " : "", 12 + x * CELL_W);
     buf_printf(out, "\">");
     for (int x = from; x < to; x++)
-        if (row[x].width) put_escaped(out, row[x].code == ' ' ? 0xA0 : row[x].code);
+        if (row[x].width)
+            put_escaped(out, row[x].code == ' ' || is_braille(row[x].code) ? 0xA0 : row[x].code);
     buf_printf(out, "</text>\n");
 }
 

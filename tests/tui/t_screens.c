@@ -117,6 +117,7 @@ static void a_picture_holds_the_screen(void **state)
     assert_true(tui_dump(&out, &places, &o, &err));
     assert_int_equal(strncmp(out.p, "<svg ", 5), 0);
     assert_non_null(strstr(out.p, ">MFU<"));
+    assert_non_null(strstr(out.p, "<path fill=\"#56c2cf\" d=\"M")); /* the curve, dot by dot */
     assert_non_null(strstr(out.p, "</svg>\n"));
     assert_null(strchr(out.p, '\33'));
     arena_drop(&a);
