@@ -160,7 +160,9 @@ int tui_run(const struct places *p, const struct tui_options *o)
     bool lives = l->app.live.open && fold_lives(&l->app.live.fold);
     char *name = arena_string(&arena, l->app.live.fold.name, strlen(l->app.live.fold.name));
     term_close(&l->term);
-    if (lives) dprintf(1, "%s goes on. Come back with: hone\n", name);
+    if (lives)
+        dprintf(1, l->world.stopping ? "%s saves a checkpoint and stops.\n"
+                                     : "%s goes on. Come back with: hone\n", name);
     world_end(&l->world);
     app_drop(&l->app);
     grid_drop(&l->grid);

@@ -315,6 +315,8 @@ static void do_order(struct world *w, const struct wish *x)
         ok = client_order(c, (enum order_kind)x->number, x->value, &err);
         client_close(c);
     }
+    w->refused = !ok;
+    w->stopping = ok && x->number == ORDER_STOP;
     if (!ok) SAY(w, err);
     else app_notice(w->app, STYLE_PLAIN, "%s: it counts from the next step on",
         order_names[x->number]);
@@ -439,7 +441,8 @@ void world_wishes(struct world *w)
         [WISH_STOP_ANSWER] = do_stop_answer,
         [WISH_KEEP_CHAT] = do_keep_chat, [WISH_COPY] = do_copy, [WISH_SUSPEND] = do_suspend,
         [WISH_REPAINT] = do_repaint, [WISH_QUIT] = do_quit};
-    for (int i = 0; i < w->app->n_wishes; i++) { /* a wish may make more of them */
+    w->refused = false;
+    for (int i = 0; i < w->app->n_wishes && !w->refused; i++) { /* a wish may make more of them */
         struct wish x = w->app->wishes[i];
         does[x.kind](w, &x);
         arena_drop(&w->arena);

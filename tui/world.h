@@ -21,7 +21,9 @@ struct world {
     struct client *client; struct arena client_arena;
     double slow;                           /* when slow things (lists, loads) were looked at */
     double cpu_at; long long cpu_ticks;    /* the last reading of the engine's process */
-    bool quit;
+    bool quit, stopping;                   /* stopping: a run was asked to save and end */
+    /* the last wish failed: those after it, leaving among them, are dropped */
+    bool refused;
 };
 void world_start(struct world *w, struct app *a, struct term *t, const struct places *p);
 void world_end(struct world *w);

@@ -183,6 +183,35 @@ static void an_unknown_terminal_is_taken_for_an_xterm(void **state)
     round_trip("xterm-of-the-year-2100", true);
 }
 
+static void child_without_colours(void *arg)
+{
+    setenv("NO_COLOR", "1", 1);
+    child_draws(arg);
+}
+
+static void no_color_is_honoured(void **state)
+{
+    static const char *const colours[] = {"\33[31m", "\33[32m", "\33[33m", "\33[34m", "\33[35m",
+        "\33[36m"};
+    bool marks = false;
+    (void)state;
+    for (int without = 0; without < 2; without++) {
+        struct screen s = terminal_open("xterm-256color", without ? child_without_colours :
+            child_draws, &marks);
+        int coloured = 0;
+        char bytes[8192], answer[64];
+        for (ssize_t n; (n = read(s.fd, bytes, sizeof bytes)) > 0;) {
+            for (size_t i = 0; i < COUNT(colours); i++)
+                coloured += memmem(bytes, (size_t)n, colours[i], 5) != NULL;
+            vterm_input_write(s.vt, bytes, (size_t)n);
+            size_t said = vterm_output_read(s.vt, answer, sizeof answer);
+            if (said) assert_int_equal(write(s.fd, answer, said), said);
+        }
+        assert_int_equal(terminal_close(&s), 0);
+        assert_true(without ? coloured == 0 : coloured > 0);
+    }
+}
+
 static void child_refused(void *arg)
 {
     struct arena a = arena_make(0);
@@ -327,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_terminal_that_cannot_move_its_cursor_is_refused_with_what_to_type),
             cmocka_unit_test(a_crash_puts_the_terminal_back),
         cmocka_unit_test(one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more),
+        cmocka_unit_test(no_color_is_honoured),
         cmocka_unit_test(an_answer_that_comes_late_never_reaches_the_shell)};
     return cmocka_run_group_tests_name("terminal", tests, NULL, NULL);
 }
