@@ -103,7 +103,12 @@ void app_close_popup(struct app *a)
 
 void act_models(struct app *a) { app_go(a, SCREEN_MODELS); }
 void act_profile(struct app *a) { app_go(a, SCREEN_PROFILE); }
-void act_chat(struct app *a) { app_go(a, SCREEN_CHAT); }
+/* With nobody to talk to yet, the run that is open is the one meant. */
+void act_chat(struct app *a)
+{
+    if (!a->chat.spec[0] && a->live.open) act_live_chat(a);
+    else app_go(a, SCREEN_CHAT);
+}
 
 void act_runs(struct app *a) { app_go(a, a->live.open && a->screen != SCREEN_LIVE ? SCREEN_LIVE :
     SCREEN_RUNS); }

@@ -403,6 +403,20 @@ static void leaving_asks_only_while_a_run_lives(void **state)
     arena_drop(&a);
 }
 
+static void the_chat_key_means_the_open_run_where_nobody_was_chosen(void **state)
+{
+    struct arena a = arena_make(0);
+    struct app *app = NEW(&a, struct app);
+    (void)state;
+    full(app, &a);
+    type(app, "4");
+    assert_int_equal(app->screen, SCREEN_CHAT);
+    assert_true(wished(app, WISH_CHAT_OPEN));
+    assert_string_equal(app->chat.name, "demo-0007");
+    app_drop(app);
+    arena_drop(&a);
+}
+
 static void letters_are_text_while_a_field_has_the_keyboard(void **state)
 {
     struct arena a = arena_make(0);
@@ -512,6 +526,7 @@ int main(void)
             cmocka_unit_test(an_edit_changes_one_value_and_undo_takes_it_back),
         cmocka_unit_test(a_launch_waits_for_its_plan_and_is_refused_where_it_cannot_run),
             cmocka_unit_test(leaving_asks_only_while_a_run_lives),
+        cmocka_unit_test(the_chat_key_means_the_open_run_where_nobody_was_chosen),
         cmocka_unit_test(letters_are_text_while_a_field_has_the_keyboard),
             cmocka_unit_test(a_streamed_answer_joins_split_characters),
         cmocka_unit_test(what_was_lived_after_the_resumed_step_is_forgotten),
