@@ -50,7 +50,10 @@ bool cli_profile(struct cli *c, struct profile *out)
     return false;
 }
 
-struct shown { double last; bool line; };
+struct shown {
+    double last;
+    bool line;
+};
 
 static bool progress(void *arg, const char *source, int64_t rows, int64_t done, int64_t all)
 {
@@ -59,7 +62,8 @@ static bool progress(void *arg, const char *source, int64_t rows, int64_t done, 
     if (!isatty(2) || now - s->last < 0.2) return true;
     s->last = now;
     s->line = true;
-    fprintf(stderr, "\rreading %s: %lld rows, %.0f %%   ", source, (long long)rows, all > 0 ? 100.0 * (double)done / (double)all : 0.0);
+    fprintf(stderr, "\rreading %s: %lld rows, %.0f %%   ", source, (long long)rows,
+            all > 0 ? 100.0 * (double)done / (double)all : 0.0);
     return true;
 }
 

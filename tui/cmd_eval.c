@@ -7,7 +7,11 @@
 #include <string.h>
 
 /* What has been measured so far. */
-struct measure { double sum; int64_t labels, windows; bool json, per_token; };
+struct measure {
+    double sum;
+    int64_t labels, windows;
+    bool json, per_token;
+};
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -16,7 +20,8 @@ static bool ends_with(const char *s, const char *end)
 }
 
 /* One batch: its losses are added, and printed a line where they were asked for. */
-static bool add_batch(struct measure *m, struct answerer *x, const struct batch *b, float *losses, struct arena *a, struct err *err)
+static bool add_batch(struct measure *m, struct answerer *x, const struct batch *b, float *losses,
+                      struct arena *a, struct err *err)
 {
     if (!model_losses(x->model, b, losses, err)) return false;
     struct buf line = buf_make(a);
@@ -41,17 +46,28 @@ static bool add_batch(struct measure *m, struct answerer *x, const struct batch 
 
 /* ---- windows of ids ---- */
 
-struct window { const char *p; size_t n; int line; };
+struct window {
+    const char *p;
+    size_t n;
+    int line;
+};
 
 static bool ids_line(struct batch *b, struct window w, int vocab, const char *path, struct err *err)
 {
     int n = 0;
     for (const char *p = w.p, *stop = w.p + w.n; p < stop;) {
-        if (strchr(" \t\r", *p)) { p++; continue; }
+        if (strchr(" \t\r", *p)) {
+            p++;
+            continue;
+        }
         char *end;
         long v = strtol(p, &end, 10);
-        if (end == p || v < 0 || v >= vocab) return fail(err, "%s:%d: '%.12s' is no token id from 0 to %d", path, w.line, p, vocab - 1);
-        if (n == b->rows_most) return fail(err, "%s:%d: over %d ids; the context of the model ends there", path, w.line, b->rows_most);
+        if (end == p || v < 0 || v >= vocab)
+            return fail(err, "%s:%d: '%.12s' is no token id from 0 to %d", path, w.line, p,
+                        vocab - 1);
+        if (n == b->rows_most)
+            return fail(err, "%s:%d: over %d ids; the context of the model ends there", path,
+                        w.line, b->rows_most);
         b->ids[n] = (int32_t)v;
         b->pos[n] = n;
         n++;
@@ -81,7 +97,9 @@ static bool eval_ids(struct cli *c, struct answerer *x, struct measure *m, int r
         at += n + 1;
         if (n == 0) continue;
         struct arena_mark mark = arena_mark(c->a);
-        if (!ids_line(&b, w, x->config.vocab, c->words[1], &c->err) || !add_batch(m, x, &b, losses, c->a, &c->err)) return false;
+        if (!ids_line(&b, w, x->config.vocab, c->words[1], &c->err) ||
+            !add_batch(m, x, &b, losses, c->a, &c->err))
+            return false;
         arena_back(c->a, mark);
     }
     return m->labels > 0 || fail(&c->err, "%s has no window", c->words[1]);
@@ -91,10 +109,18 @@ static bool eval_ids(struct cli *c, struct answerer *x, struct measure *m, int r
 
 static bool eval_rows(struct cli *c, struct answerer *x, struct measure *m, int rows)
 {
-    struct source_spec spec = {.name = path_base(c->words[1]), .path = c->words[1], .format = "auto", .category = "",
-                               .train_on = ends_with(c->words[1], ".txt") ? TRAIN_ON_ALL : TRAIN_ON_ANSWERS};
-    struct data_settings s = {.tokenizer = x->tokenizer, .template = x->template, .max_length = rows, .packing = PACKING_SPLICE,
-                              .cache_dir = c->places.cache, .pool = x->pool};
+    struct source_spec spec = {.name = path_base(c->words[1]),
+                               .path = c->words[1],
+                               .format = "auto",
+                               .category = "",
+                               .train_on = ends_with(c->words[1], ".txt") ? TRAIN_ON_ALL
+                                                                          : TRAIN_ON_ANSWERS};
+    struct data_settings s = {.tokenizer = x->tokenizer,
+                              .template = x->template,
+                              .max_length = rows,
+                              .packing = PACKING_SPLICE,
+                              .cache_dir = c->places.cache,
+                              .pool = x->pool};
     struct source source;
     struct stream stream;
     if (!source_prepare(&source, &spec, &s, c->a, &c->err)) return false;
@@ -132,10 +158,12 @@ static int eval_quiz(struct cli *c, struct answerer *x)
     int n, right;
     int most = c->o.max_new_tokens > 0 ? (int)c->o.max_new_tokens : 32;
     if (!quiz_read(&rows, &n, c->words[1], c->a, &c->err) ||
-        !quiz_score(x->model, x->tokenizer, x->template, &x->config, rows, n, most, &right, c->a, &c->err))
+        !quiz_score(x->model, x->tokenizer, x->template, &x->config, rows, n, most, &right, c->a,
+                    &c->err))
         return refuse(EXIT_REFUSED, &c->err);
     if (c->o.json) printf("{\"right\":%d,\"of\":%d,\"score\":%.6f}\n", right, n, (double)right / n);
-    else printf("quiz %s: %d of %d, %.1f %%\n", path_base(c->words[1]), right, n, 100.0 * right / n);
+    else
+        printf("quiz %s: %d of %d, %.1f %%\n", path_base(c->words[1]), right, n, 100.0 * right / n);
     return EXIT_DONE;
 }
 
@@ -143,8 +171,12 @@ static int report(const struct measure *m)
 {
     double mean = m->sum / (double)m->labels;
     if (m->per_token) return EXIT_DONE;
-    if (m->json) printf("{\"nats_per_token\":%.9g,\"perplexity\":%.9g,\"tokens\":%lld,\"windows\":%lld}\n", mean, exp(mean), (long long)m->labels, (long long)m->windows);
-    else printf("%.6f nats per token, perplexity %.3f, %lld tokens in %lld windows\n", mean, exp(mean), (long long)m->labels, (long long)m->windows);
+    if (m->json)
+        printf("{\"nats_per_token\":%.9g,\"perplexity\":%.9g,\"tokens\":%lld,\"windows\":%lld}\n",
+               mean, exp(mean), (long long)m->labels, (long long)m->windows);
+    else
+        printf("%.6f nats per token, perplexity %.3f, %lld tokens in %lld windows\n", mean,
+               exp(mean), (long long)m->labels, (long long)m->windows);
     return EXIT_DONE;
 }
 
@@ -152,9 +184,14 @@ int cmd_eval(struct cli *c)
 {
     struct answerer x;
     struct measure m = {.json = c->o.json, .per_token = c->o.per_token};
-    struct answerer_options o = {.backend = c->o.backend, .adapter = c->o.adapter, .dtype = c->o.dtype, .template = c->o.template,
-                                 .threads = c->o.threads > 0 ? (int)c->o.threads : 0, .context = c->o.context > 0 ? (int)c->o.context : 0};
-    if (!path_exists(c->words[1])) return fail(&c->err, "there is no file %s", c->words[1]), refuse(EXIT_REFUSED, &c->err);
+    struct answerer_options o = {.backend = c->o.backend,
+                                 .adapter = c->o.adapter,
+                                 .dtype = c->o.dtype,
+                                 .template = c->o.template,
+                                 .threads = c->o.threads > 0 ? (int)c->o.threads : 0,
+                                 .context = c->o.context > 0 ? (int)c->o.context : 0};
+    if (!path_exists(c->words[1]))
+        return fail(&c->err, "there is no file %s", c->words[1]), refuse(EXIT_REFUSED, &c->err);
     bool quiz = is_quiz(c->words[1], c->a);
     o.rows = quiz ? 0 : o.context ? o.context : 1024;
     bool ok = answerer_open(&x, c->words[0], &o, &c->places, c->a, &c->err);
@@ -162,7 +199,8 @@ int cmd_eval(struct cli *c)
     int code = EXIT_REFUSED;
     if (!ok) code = refuse(EXIT_REFUSED, &c->err);
     else if (quiz) code = eval_quiz(c, &x);
-    else if (!(ends_with(c->words[1], ".ids") ? eval_ids : eval_rows)(c, &x, &m, rows)) code = refuse(EXIT_REFUSED, &c->err);
+    else if (!(ends_with(c->words[1], ".ids") ? eval_ids : eval_rows)(c, &x, &m, rows))
+        code = refuse(EXIT_REFUSED, &c->err);
     else code = report(&m);
     answerer_close(&x);
     return code;

@@ -14,7 +14,8 @@ static bool accepts(const struct command *row, const char *name)
 
 static int help_command(const struct command *row)
 {
-    printf("usage: hone %s %s%s\n\n%s\n", row->name, row->words, row->accepts[0] ? " [options]" : "", row->says);
+    printf("usage: hone %s %s%s\n\n%s\n", row->name, row->words,
+           row->accepts[0] ? " [options]" : "", row->says);
     if (row->accepts[0]) printf("\noptions:\n");
     for (int i = 0; i < n_cli_options; i++) {
         const struct option *o = &cli_options[i];
@@ -23,30 +24,38 @@ static int help_command(const struct command *row)
         snprintf(left, sizeof left, "--%s %s", o->name, o->value ? o->value : "");
         printf("  %-28s %s\n", left, o->says);
     }
-    printf("\nexit: 0 done, 1 failed, 2 usage or profile refused, 3 data or model refused, 130 stopped by Ctrl-C, 143 by SIGTERM\n");
+    printf("\nexit: 0 done, 1 failed, 2 usage or profile refused, 3 data or model refused, 130 "
+           "stopped by Ctrl-C, 143 by SIGTERM\n");
     return EXIT_DONE;
 }
 
 static int help_all(void)
 {
-    printf("hone %s: a workbench for fine-tuning language models\n\n  hone                       opens it\n", HONE_VERSION);
+    printf("hone %s: a workbench for fine-tuning language models\n\n  hone                       "
+           "opens it\n",
+           HONE_VERSION);
     for (int i = 0; i < n_commands; i++) {
         char left[64];
         if (commands[i].hidden) continue;
         snprintf(left, sizeof left, "hone %s %s", commands[i].name, commands[i].words);
         printf("  %-26s %s\n", left, commands[i].says);
     }
-    printf("\n`hone help COMMAND`; topics: profile (every key), keys (of the workbench), events (every line of --json), formula (loss, MFU, HFU)\n");
+    printf("\n`hone help COMMAND`; topics: profile (every key), keys (of the workbench), events "
+           "(every line of --json), formula (loss, MFU, HFU)\n");
     return EXIT_DONE;
 }
 
 static int help_profile(void)
 {
-    static const char *const scopes[] = {[SCOPE_ROOT] = "the file", [SCOPE_DATASET] = "datasets.NAME", [SCOPE_SETTINGS] = "the file, or a stage", [SCOPE_STAGE] = "a stage"};
+    static const char *const scopes[] = {[SCOPE_ROOT] = "the file",
+                                         [SCOPE_DATASET] = "datasets.NAME",
+                                         [SCOPE_SETTINGS] = "the file, or a stage",
+                                         [SCOPE_STAGE] = "a stage"};
     for (int i = 0; i < profile_n_fields; i++) {
         const struct field *f = &profile_fields[i];
         printf("%-32s %s%s%s\n", f->path, f->says, f->built ? "" : " (not built yet)", "");
-        printf("%-32s in %s%s%s%s%s%s%s\n", "", scopes[f->scope], f->unit[0] ? "; " : "", f->unit, f->choices ? "; " : "", f->choices ? f->choices : "",
+        printf("%-32s in %s%s%s%s%s%s%s\n", "", scopes[f->scope], f->unit[0] ? "; " : "", f->unit,
+               f->choices ? "; " : "", f->choices ? f->choices : "",
                f->preset[0] ? "; default " : "", f->preset);
     }
     return EXIT_DONE;
@@ -54,7 +63,8 @@ static int help_profile(void)
 
 static int help_events(void)
 {
-    printf("Every line has v (1), seq, t (Unix seconds) and kind. A number that is not finite is null and its key stands in\n"
+    printf("Every line has v (1), seq, t (Unix seconds) and kind. A number that is not finite is "
+           "null and its key stands in\n"
            "non_finite; a reading that does not exist is absent.\n");
     for (int k = 0; k < EV_KINDS; k++) {
         printf("\n%s\n", event_infos[k].name);
@@ -68,12 +78,16 @@ static int help_events(void)
 
 static int help_formula(void)
 {
-    printf("loss   sum of the losses of all trained tokens of a step / their number, over all micro-batches, in nats\n"
-           "MFU    model FLOPs / (seconds x peak). A parameter of a product costs 6 FLOPs a token where it is trained, 4 where it is\n"
-           "       frozen and gradients pass through it, 2 under the lowest trained layer; the head counts on labelled tokens only,\n"
+    printf("loss   sum of the losses of all trained tokens of a step / their number, over all "
+           "micro-batches, in nats\n"
+           "MFU    model FLOPs / (seconds x peak). A parameter of a product costs 6 FLOPs a token "
+           "where it is trained, 4 where it is\n"
+           "       frozen and gradients pass through it, 2 under the lowest trained layer; the "
+           "head counts on labelled tokens only,\n"
            "       the embedding not; attention counts the pairs that a causal document has\n"
            "HFU    the same with what gradient checkpointing computes again\n"
-           "peak   the processor's, measured when a run starts; in the compute type where that is fast, else fp32\n");
+           "peak   the processor's, measured when a run starts; in the compute type where that is "
+           "fast, else fp32\n");
     return EXIT_DONE;
 }
 
@@ -89,7 +103,13 @@ static int help_keys(void)
 
 int cmd_help(struct cli *c)
 {
-    static const struct { const char *name; int (*help)(void); } topics[] = {{"profile", help_profile}, {"keys", help_keys}, {"events", help_events}, {"formula", help_formula}};
+    static const struct {
+        const char *name;
+        int (*help)(void);
+    } topics[] = {{"profile", help_profile},
+                  {"keys", help_keys},
+                  {"events", help_events},
+                  {"formula", help_formula}};
     if (c->n_words == 0) return help_all();
     for (size_t i = 0; i < COUNT(topics); i++)
         if (strcmp(c->words[0], topics[i].name) == 0) return topics[i].help();

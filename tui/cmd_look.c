@@ -1,4 +1,5 @@
-/* cmd_look.c - commands that look and change nothing: check, preview, models, doctor, and the workbench itself. */
+/* cmd_look.c - commands that look and change nothing: check, preview, models, doctor, and the
+ * workbench itself. */
 #include "engine/format/json.h"
 #include "tui/cli.h"
 #include "tui/tui.h"
@@ -24,9 +25,21 @@ int cmd_check(struct cli *c)
 
 /* ---- preview ---- */
 
-static void put_int(struct buf *b, const char *key, int64_t v) { json_put_key(b, key); json_put_int(b, v); }
-static void put_num(struct buf *b, const char *key, double v) { json_put_key(b, key); json_put_num(b, v); }
-static void put_str(struct buf *b, const char *key, struct text v) { json_put_key(b, key); json_put_text(b, v); }
+static void put_int(struct buf *b, const char *key, int64_t v)
+{
+    json_put_key(b, key);
+    json_put_int(b, v);
+}
+static void put_num(struct buf *b, const char *key, double v)
+{
+    json_put_key(b, key);
+    json_put_num(b, v);
+}
+static void put_str(struct buf *b, const char *key, struct text v)
+{
+    json_put_key(b, key);
+    json_put_text(b, v);
+}
 
 static int64_t shortest(const struct source_report *r)
 {
@@ -38,16 +51,27 @@ static int64_t shortest(const struct source_report *r)
 static void put_source(struct buf *b, const struct source *s)
 {
     const struct source_report *r = &s->report;
-    const struct { const char *key; int64_t v; } numbers[] = {
-        {"rows", r->rows}, {"bad", r->rows_bad}, {"held_out", r->rows_held_out}, {"tokens", r->tokens}, {"trained", r->tokens_trained},
-        {"dropped", r->rows_dropped}, {"truncated", r->rows_truncated}, {"lost", r->bytes_lost}, {"shortest", shortest(r)}, {"longest", r->longest}};
+    const struct {
+        const char *key;
+        int64_t v;
+    } numbers[] = {{"rows", r->rows},
+                   {"bad", r->rows_bad},
+                   {"held_out", r->rows_held_out},
+                   {"tokens", r->tokens},
+                   {"trained", r->tokens_trained},
+                   {"dropped", r->rows_dropped},
+                   {"truncated", r->rows_truncated},
+                   {"lost", r->bytes_lost},
+                   {"shortest", shortest(r)},
+                   {"longest", r->longest}};
     buf_put(b, "{", 1);
     put_str(b, "name", text_of(s->spec.name));
     put_str(b, "path", text_of(s->spec.path));
     put_str(b, "format", text_of(r->format));
     for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
     json_put_key(b, "lengths");
-    for (size_t i = 0; i < COUNT(r->lengths); i++) buf_printf(b, "%s%lld", i ? "," : "[", (long long)r->lengths[i]);
+    for (size_t i = 0; i < COUNT(r->lengths); i++)
+        buf_printf(b, "%s%lld", i ? "," : "[", (long long)r->lengths[i]);
     buf_put(b, "]", 1);
     json_put_key(b, "bad_rows");
     buf_put(b, "[", 1);
@@ -58,8 +82,10 @@ static void put_source(struct buf *b, const struct source *s)
     buf_put(b, "]}", 2);
 }
 
-/* "wanted" beside "here": the shares of tokens that the profile asks for, and that the stream gives. */
-static void put_shares(struct buf *b, const struct profile *p, const struct stage *s, const struct stream *stream)
+/* "wanted" beside "here": the shares of tokens that the profile asks for, and that the stream
+ * gives. */
+static void put_shares(struct buf *b, const struct profile *p, const struct stage *s,
+                       const struct stream *stream)
 {
     double shares = 0;
     for (int i = 0; i < s->n_mix; i++) shares += s->mix[i].share;
@@ -69,7 +95,8 @@ static void put_shares(struct buf *b, const struct profile *p, const struct stag
         buf_put(b, i ? ",{" : "{", i ? 2 : 1);
         put_str(b, "dataset", text_of(p->datasets[s->mix[i].dataset].name));
         put_num(b, "wanted", s->mix[i].share / shares);
-        put_num(b, "here", stream->tokens ? (double)stream->source_tokens[i] / (double)stream->tokens : 0);
+        put_num(b, "here",
+                stream->tokens ? (double)stream->source_tokens[i] / (double)stream->tokens : 0);
         put_num(b, "epochs", stream->source_epochs[i]);
         buf_put(b, "}", 1);
     }
@@ -90,11 +117,15 @@ static void put_documents(struct buf *b, const struct window_view *v)
     buf_printf(b, v->n_parts ? "]]" : "]");
 }
 
-static void put_window(struct buf *b, const struct plan_inputs *in, const struct profile *p, int stage, int64_t number, const struct window_view *v)
+static void put_window(struct buf *b, const struct plan_inputs *in, const struct profile *p,
+                       int stage, int64_t number, const struct window_view *v)
 {
     const struct stream *s = &in->plan.stages[stage].stream;
-    const struct { const char *key; int64_t v; } numbers[] = {
-        {"index", number}, {"of", s->windows}, {"bucket", v->bucket}, {"buckets", s->buckets}, {"tokens", v->tokens}, {"trained", v->trained}};
+    const struct {
+        const char *key;
+        int64_t v;
+    } numbers[] = {{"index", number},       {"of", s->windows},    {"bucket", v->bucket},
+                   {"buckets", s->buckets}, {"tokens", v->tokens}, {"trained", v->trained}};
     buf_put(b, "{", 1);
     put_str(b, "stage", text_of(p->stages[stage].name));
     put_str(b, "source", text_of(v->source));
@@ -104,8 +135,8 @@ static void put_window(struct buf *b, const struct plan_inputs *in, const struct
     buf_put(b, "}", 1);
 }
 
-static bool preview_json(struct buf *b, const struct plan_inputs *in, const struct profile *p, int stage, int64_t first, int64_t count,
-                         struct arena *a, struct err *err)
+static bool preview_json(struct buf *b, const struct plan_inputs *in, const struct profile *p,
+                         int stage, int64_t first, int64_t count, struct arena *a, struct err *err)
 {
     const struct stream *s = &in->plan.stages[stage].stream;
     buf_printf(b, "{\"sources\":[");
@@ -133,15 +164,19 @@ static void text_source(struct buf *b, const struct source *s)
 {
     const struct source_report *r = &s->report;
     char n[5][32];
-    buf_printf(b, "%s  %s (%s): rows %s  tokens %s  trained %.1f %%  held out %s  dropped %s  truncated %s  bytes lost %lld\n", s->spec.name,
-               s->spec.path, r->format, text_count(n[0], r->rows), text_count(n[1], r->tokens),
-               r->tokens ? 100.0 * (double)r->tokens_trained / (double)r->tokens : 0.0, text_count(n[2], r->rows_held_out),
-               text_count(n[3], r->rows_dropped), text_count(n[4], r->rows_truncated), (long long)r->bytes_lost);
+    buf_printf(b,
+               "%s  %s (%s): rows %s  tokens %s  trained %.1f %%  held out %s  dropped %s  "
+               "truncated %s  bytes lost %lld\n",
+               s->spec.name, s->spec.path, r->format, text_count(n[0], r->rows),
+               text_count(n[1], r->tokens),
+               r->tokens ? 100.0 * (double)r->tokens_trained / (double)r->tokens : 0.0,
+               text_count(n[2], r->rows_held_out), text_count(n[3], r->rows_dropped),
+               text_count(n[4], r->rows_truncated), (long long)r->bytes_lost);
     for (int i = 0; i < r->n_bad; i++) buf_printf(b, "  bad row %s\n", r->bad[i]);
 }
 
-static bool preview_text(struct buf *b, const struct plan_inputs *in, const struct profile *p, int stage, int64_t first, int64_t count,
-                         struct arena *a, struct err *err)
+static bool preview_text(struct buf *b, const struct plan_inputs *in, const struct profile *p,
+                         int stage, int64_t first, int64_t count, struct arena *a, struct err *err)
 {
     const struct stream *s = &in->plan.stages[stage].stream;
     char n[32];
@@ -149,8 +184,11 @@ static bool preview_text(struct buf *b, const struct plan_inputs *in, const stru
     for (int64_t w = first; w < first + count && w < s->windows; w++) {
         struct window_view v;
         if (!stream_view(s, w, &v, a, err)) return false;
-        buf_printf(b, "\n%s · window %lld of %s · %d tokens, %d documents, %d trained [in brackets]   bin %d of %d\n", p->stages[stage].name,
-                   (long long)w + 1, text_count(n, s->windows), v.tokens, v.documents, v.trained, v.bucket + 1, s->buckets);
+        buf_printf(b,
+                   "\n%s · window %lld of %s · %d tokens, %d documents, %d trained [in brackets]   "
+                   "bin %d of %d\n",
+                   p->stages[stage].name, (long long)w + 1, text_count(n, s->windows), v.tokens,
+                   v.documents, v.trained, v.bucket + 1, s->buckets);
         for (int i = 0; i < v.n_parts; i++) {
             if (i && v.parts[i].document != v.parts[i - 1].document) buf_printf(b, "\n---\n");
             buf_printf(b, v.parts[i].trained ? "[" : "");
@@ -171,15 +209,20 @@ int cmd_preview(struct cli *c)
     if (!cli_profile(c, &profile)) return EXIT_USAGE;
     int code = cli_plan(c, &profile, &in, &pinned);
     if (code) return code;
-    int64_t stage = c->o.stage < 0 ? 1 : c->o.stage, window = c->o.window < 0 ? 1 : c->o.window, count = c->o.count < 0 ? 3 : c->o.count;
-    bool ok = (stage >= 1 && stage <= in.plan.n_stages) || fail(&c->err, "--stage %lld: the profile has stages 1 to %d", (long long)stage, in.plan.n_stages);
+    int64_t stage = c->o.stage < 0 ? 1 : c->o.stage, window = c->o.window < 0 ? 1 : c->o.window,
+            count = c->o.count < 0 ? 3 : c->o.count;
+    bool ok = (stage >= 1 && stage <= in.plan.n_stages) ||
+              fail(&c->err, "--stage %lld: the profile has stages 1 to %d", (long long)stage,
+                   in.plan.n_stages);
     ok = ok && ((window >= 1 && window <= in.plan.stages[stage - 1].stream.windows) ||
-                fail(&c->err, "--window %lld: stage %lld has windows 1 to %lld", (long long)window, (long long)stage, (long long)in.plan.stages[stage - 1].stream.windows));
+                fail(&c->err, "--window %lld: stage %lld has windows 1 to %lld", (long long)window,
+                     (long long)stage, (long long)in.plan.stages[stage - 1].stream.windows));
     if (!ok) {
         plan_close(&in);
         return refuse(EXIT_USAGE, &c->err);
     }
-    ok = (c->o.json ? preview_json : preview_text)(&b, &in, &pinned, (int)stage - 1, window - 1, count, c->a, &c->err);
+    ok = (c->o.json ? preview_json : preview_text)(&b, &in, &pinned, (int)stage - 1, window - 1,
+                                                   count, c->a, &c->err);
     if (ok) (c->o.json ? print_text : print_safe)(buf_text(&b));
     plan_close(&in);
     return ok ? EXIT_DONE : refuse(EXIT_REFUSED, &c->err);
@@ -195,8 +238,10 @@ static void put_fit(struct buf *b, const char *key, struct fit f)
 
 static void put_model(struct buf *b, const struct model_entry *m)
 {
-    const char *const texts[][2] = {{"name", m->name}, {"path", m->path}, {"family", m->family}, {"dtype", m->dtype}, {"tokenizer", m->tokenizer},
-                                    {"licence", m->licence}, {"unusable", m->unusable}, {"about", m->about}};
+    const char *const texts[][2] = {{"name", m->name},           {"path", m->path},
+                                    {"family", m->family},       {"dtype", m->dtype},
+                                    {"tokenizer", m->tokenizer}, {"licence", m->licence},
+                                    {"unusable", m->unusable},   {"about", m->about}};
     buf_put(b, "{", 1);
     for (size_t i = 0; i < COUNT(texts); i++)
         if (texts[i][1]) put_str(b, texts[i][0], text_of(texts[i][1]));
@@ -221,11 +266,13 @@ static void text_model(struct buf *b, const struct model_entry *m)
 {
     char full[32], lora[32], count[32];
     if (m->unusable) {
-        buf_printf(b, "%-28s %-8s unusable: %s\n", m->name, m->family ? m->family : "-", m->unusable);
+        buf_printf(b, "%-28s %-8s unusable: %s\n", m->name, m->family ? m->family : "-",
+                   m->unusable);
         return;
     }
-    buf_printf(b, "%-28s %-8s %13s  %-5s %8d  %-12s %-12s %s\n", m->name, m->family, text_count(count, m->parameters), m->dtype, m->context,
-               fit_text(full, m->full), fit_text(lora, m->lora), m->licence ? m->licence : "-");
+    buf_printf(b, "%-28s %-8s %13s  %-5s %8d  %-12s %-12s %s\n", m->name, m->family,
+               text_count(count, m->parameters), m->dtype, m->context, fit_text(full, m->full),
+               fit_text(lora, m->lora), m->licence ? m->licence : "-");
 }
 
 static void put_machine(struct buf *b, const struct machine *m)
@@ -245,11 +292,14 @@ int cmd_models(struct cli *c)
     struct model_entry *list;
     int n;
     struct buf b = buf_make(c->a);
-    if (!machine_probe(&machine, &c->places, c->a, &c->err) || !models_list(&list, &n, &c->places, &machine, c->a, &c->err))
+    if (!machine_probe(&machine, &c->places, c->a, &c->err) ||
+        !models_list(&list, &n, &c->places, &machine, c->a, &c->err))
         return refuse(EXIT_FAILED, &c->err);
     if (c->o.json) put_machine(&b, &machine);
     if (c->o.json) buf_printf(&b, "\"models\":[");
-    else buf_printf(&b, "%-28s %-8s %13s  %-5s %8s  %-12s %-12s %s\n", "name", "family", "parameters", "dtype", "context", "full here?", "LoRA here?", "licence");
+    else
+        buf_printf(&b, "%-28s %-8s %13s  %-5s %8s  %-12s %-12s %s\n", "name", "family",
+                   "parameters", "dtype", "context", "full here?", "LoRA here?", "licence");
     for (int i = 0; i < n; i++) {
         if (c->o.json && i) buf_put(&b, ",", 1);
         if (c->o.json) put_model(&b, &list[i]);
@@ -267,14 +317,22 @@ int cmd_doctor(struct cli *c)
     struct machine m;
     char a[16], b[16];
     printf("hone %s\n", HONE_VERSION);
-    printf("program   %s\nplug-ins  %s\nassets    %s\nstate     %s\nconfig    %s\n", c->places.program, c->places.plugins, c->places.assets,
-           c->places.home, c->places.config);
+    printf("program   %s\nplug-ins  %s\nassets    %s\nstate     %s\nconfig    %s\n",
+           c->places.program, c->places.plugins, c->places.assets, c->places.home,
+           c->places.config);
     if (!machine_probe(&m, &c->places, c->a, &c->err)) return refuse(EXIT_FAILED, &c->err);
-    printf("processor %s, %d threads, kernels %s, products %s\n", m.device.name, m.device.threads, m.device.isa, m.device.library);
-    printf("peak      %.0f GF/s fp32, %.0f GF/s bf16 (measured)\n", m.peak_f32 / 1e9, m.peak_bf16 / 1e9);
-    printf("memory    %s, %s free\n", text_bytes(a, m.device.memory_total), text_bytes(b, m.device.memory_free));
-    printf("bf16      %s\n", m.device.fast[BF16] ? "fast: auto uses it" : "works by widening and is slower than fp32: auto uses fp32");
-    printf("disk      %s free in %s\n", text_bytes(a, disk_free(path_exists(c->places.home) ? c->places.home : "/")), c->places.home);
+    printf("processor %s, %d threads, kernels %s, products %s\n", m.device.name, m.device.threads,
+           m.device.isa, m.device.library);
+    printf("peak      %.0f GF/s fp32, %.0f GF/s bf16 (measured)\n", m.peak_f32 / 1e9,
+           m.peak_bf16 / 1e9);
+    printf("memory    %s, %s free\n", text_bytes(a, m.device.memory_total),
+           text_bytes(b, m.device.memory_free));
+    printf("bf16      %s\n", m.device.fast[BF16]
+                                 ? "fast: auto uses it"
+                                 : "works by widening and is slower than fp32: auto uses fp32");
+    printf("disk      %s free in %s\n",
+           text_bytes(a, disk_free(path_exists(c->places.home) ? c->places.home : "/")),
+           c->places.home);
     printf("GPU       not built yet: this version trains on the processor\n");
     if (m.problem[0]) printf("problem   %s\n", m.problem);
     return m.problem[0] ? EXIT_FAILED : EXIT_DONE;
@@ -299,16 +357,23 @@ int cmd_attach(struct cli *c)
 {
     struct tui_options o = {.glyphs = GLYPHS_AUTO};
     if (!glyphs_of(c, &o.glyphs)) return refuse(EXIT_USAGE, &c->err);
-    if (!run_find(&o.run, c->words[0], &c->places, c->a, &c->err)) return refuse(EXIT_REFUSED, &c->err);
+    if (!run_find(&o.run, c->words[0], &c->places, c->a, &c->err))
+        return refuse(EXIT_REFUSED, &c->err);
     return tui_run(&c->places, &o);
 }
 
 int cmd_dump(struct cli *c)
 {
-    struct dump_options o = {.state = c->o.state, .keys = c->o.keys ? c->o.keys : "", .svg = c->o.svg, .styles = c->o.styles, .light = c->o.light};
+    struct dump_options o = {.state = c->o.state,
+                             .keys = c->o.keys ? c->o.keys : "",
+                             .svg = c->o.svg,
+                             .styles = c->o.styles,
+                             .light = c->o.light};
     struct buf b = buf_make(c->a);
-    if (sscanf(c->o.dump, "%dx%d", &o.width, &o.height) != 2 || o.width < 1 || o.height < 1 || o.width > 1000 || o.height > 1000)
-        return fail(&c->err, "--dump wants WIDTHxHEIGHT, 1x1 to 1000x1000, not '%s'", c->o.dump), refuse(EXIT_USAGE, &c->err);
+    if (sscanf(c->o.dump, "%dx%d", &o.width, &o.height) != 2 || o.width < 1 || o.height < 1 ||
+        o.width > 1000 || o.height > 1000)
+        return fail(&c->err, "--dump wants WIDTHxHEIGHT, 1x1 to 1000x1000, not '%s'", c->o.dump),
+               refuse(EXIT_USAGE, &c->err);
     if (!glyphs_of(c, &o.glyphs)) return refuse(EXIT_USAGE, &c->err);
     if (!tui_dump(&b, &c->places, &o, &c->err)) return refuse(EXIT_REFUSED, &c->err);
     print_text(buf_text(&b));

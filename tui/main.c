@@ -6,29 +6,42 @@
 #include <string.h>
 
 const struct command commands[] = {
-    {"train", cmd_train, "P.yaml", "set run-dir json dtype backend threads", "train a profile; Ctrl-C asks it to save and stop", false},
-    {"check", cmd_check, "P.yaml", "set json dtype backend threads", "what a profile costs and teaches; exit 0 only where it can run", false},
-    {"preview", cmd_preview, "P.yaml", "set json stage window count threads", "the packed windows with the trained tokens in [brackets]", false},
+    {"train", cmd_train, "P.yaml", "set run-dir json dtype backend threads",
+     "train a profile; Ctrl-C asks it to save and stop", false},
+    {"check", cmd_check, "P.yaml", "set json dtype backend threads",
+     "what a profile costs and teaches; exit 0 only where it can run", false},
+    {"preview", cmd_preview, "P.yaml", "set json stage window count threads",
+     "the packed windows with the trained tokens in [brackets]", false},
     {"models", cmd_models, "", "json", "base models of this machine, and what fits", false},
     {"runs", cmd_runs, "", "json", "all runs, newest first", false},
     {"tail", cmd_tail, "RUN", "json", "follow what happens in a run, as lines", false},
     {"attach", cmd_attach, "RUN", "glyphs", "open the workbench on a run", false},
-    {"resume", cmd_resume, "RUN", "json backend threads", "go on from the newest good checkpoint", false},
+    {"resume", cmd_resume, "RUN", "json backend threads", "go on from the newest good checkpoint",
+     false},
     {"pause", cmd_pause, "RUN", "", "hold a run still at the next step", false},
     {"continue", cmd_continue, "RUN", "", "let a paused run go on", false},
     {"save", cmd_save, "RUN", "", "save a checkpoint at the next step", false},
     {"stop", cmd_stop, "RUN", "", "save a checkpoint and stop", false},
     {"rm", cmd_rm, "RUN", "yes", "remove a run's folder with its checkpoints", false},
     {"metrics", cmd_metrics, "RUN", "csv json", "the numbers of every step", false},
-    {"chat", cmd_chat, "MODEL|RUN", "adapter prompt raw system greedy temperature top-k top-p repetition-penalty seed stop max-new-tokens dtype backend template threads context",
+    {"chat", cmd_chat, "MODEL|RUN",
+     "adapter prompt raw system greedy temperature top-k top-p repetition-penalty seed stop "
+     "max-new-tokens dtype backend template threads context",
      "talk with a model, a run or a checkpoint", false},
-    {"eval", cmd_eval, "MODEL|RUN FILE", "adapter dtype backend per-token json template threads max-new-tokens context", "nats per token of a text, or the score of a quiz", false},
+    {"eval", cmd_eval, "MODEL|RUN FILE",
+     "adapter dtype backend per-token json template threads max-new-tokens context",
+     "nats per token of a text, or the score of a quiz", false},
     {"tokenize", cmd_tokenize, "MODEL [FILE]", "ids decode", "text to token ids and back", false},
-    {"export", cmd_export, "RUN DIR", "dtype gguf q8 adapter-only backend", "a Hugging Face folder (merged), an adapter, or a GGUF", false},
-    {"import", cmd_import, "FILE DIR", "dtype tokenizer", "a GGUF or llama2.c file becomes a model folder", false},
-    {"doctor", cmd_doctor, "", "backend", "what this machine has, and what is wrong with it", false},
+    {"export", cmd_export, "RUN DIR", "dtype gguf q8 adapter-only backend",
+     "a Hugging Face folder (merged), an adapter, or a GGUF", false},
+    {"import", cmd_import, "FILE DIR", "dtype tokenizer",
+     "a GGUF or llama2.c file becomes a model folder", false},
+    {"doctor", cmd_doctor, "", "backend", "what this machine has, and what is wrong with it",
+     false},
     {"help", cmd_help, "[TOPIC]", "", "help: a command, or profile, events, formula", false},
-    {"engine", cmd_engine, "[RUN]", "locked backend threads chat adapter dtype template context probe", "the process of a run", true},
+    {"engine", cmd_engine, "[RUN]",
+     "locked backend threads chat adapter dtype template context probe", "the process of a run",
+     true},
 };
 const int n_commands = (int)COUNT(commands);
 
@@ -52,7 +65,8 @@ const struct option cli_options[] = {
     {"temperature", "X", "0 is greedy", NUMBER, AT(temperature)},
     {"top-k", "N", "only the N most likely tokens; 0: off", COUNTED, AT(top_k)},
     {"top-p", "X", "only the most likely tokens of this mass; 1: off", NUMBER, AT(top_p)},
-    {"repetition-penalty", "X", "over 1: what was said becomes less likely", NUMBER, AT(repetition_penalty)},
+    {"repetition-penalty", "X", "over 1: what was said becomes less likely", NUMBER,
+     AT(repetition_penalty)},
     {"seed", "N", "the same seed gives the same answer", COUNTED, AT(seed)},
     {"stop", "TEXT", "end the answer before this text (many times)", WORDS_STOP, 0},
     {"max-new-tokens", "N", "tokens of an answer", COUNTED, AT(max_new_tokens)},
@@ -98,16 +112,20 @@ static bool store(struct options *o, const struct option *row, const char *value
     case WORD: *(const char **)at = value; return true;
     case NUMBER:
         *(double *)at = strtod(value, &end);
-        return (end > value && *end == 0 && isfinite(*(double *)at)) || fail(err, "--%s wants a number, not '%s'", row->name, value);
+        return (end > value && *end == 0 && isfinite(*(double *)at)) ||
+               fail(err, "--%s wants a number, not '%s'", row->name, value);
     case COUNTED:
         *(int64_t *)at = strtoll(value, &end, 10);
-        return (end > value && *end == 0 && *(int64_t *)at >= 0) || fail(err, "--%s wants a whole number from 0, not '%s'", row->name, value);
+        return (end > value && *end == 0 && *(int64_t *)at >= 0) ||
+               fail(err, "--%s wants a whole number from 0, not '%s'", row->name, value);
     case WORDS_SET:
-        if (o->n_sets == (int)COUNT(o->sets)) return fail(err, "at most %d --set", (int)COUNT(o->sets));
+        if (o->n_sets == (int)COUNT(o->sets))
+            return fail(err, "at most %d --set", (int)COUNT(o->sets));
         o->sets[o->n_sets++] = value;
         return true;
     case WORDS_STOP:
-        if (o->n_stops == (int)COUNT(o->stops)) return fail(err, "at most %d --stop", (int)COUNT(o->stops));
+        if (o->n_stops == (int)COUNT(o->stops))
+            return fail(err, "at most %d --stop", (int)COUNT(o->stops));
         o->stops[o->n_stops++] = value;
         return true;
     }
@@ -117,19 +135,25 @@ static bool store(struct options *o, const struct option *row, const char *value
 static const struct option *option_named(const char *name, size_t n)
 {
     for (int i = 0; i < n_cli_options; i++)
-        if (strlen(cli_options[i].name) == n && memcmp(cli_options[i].name, name, n) == 0) return &cli_options[i];
+        if (strlen(cli_options[i].name) == n && memcmp(cli_options[i].name, name, n) == 0)
+            return &cli_options[i];
     return NULL;
 }
 
 /* --name value, --name=value; "--" ends the options. */
-static bool read_args(struct cli *c, int argc, char **argv, const char *command, const char *accepts)
+static bool read_args(struct cli *c, int argc, char **argv, const char *command,
+                      const char *accepts)
 {
     bool open = true;
     for (int i = 0; i < argc; i++) {
         const char *arg = argv[i], *value = strchr(arg, '=');
-        if (open && strcmp(arg, "--") == 0) { open = false; continue; }
+        if (open && strcmp(arg, "--") == 0) {
+            open = false;
+            continue;
+        }
         if (!open || arg[0] != '-' || arg[1] == 0) {
-            if (c->n_words == (int)COUNT(c->words)) return fail(&c->err, "'%s' is one word too many", arg);
+            if (c->n_words == (int)COUNT(c->words))
+                return fail(&c->err, "'%s' is one word too many", arg);
             c->words[c->n_words++] = arg;
             continue;
         }
@@ -138,7 +162,8 @@ static bool read_args(struct cli *c, int argc, char **argv, const char *command,
         size_t n = value && value > name ? (size_t)(value - name) : strlen(name);
         const struct option *row = option_named(name, n);
         if (!row || !accepted(accepts, row->name))
-            return fail(&c->err, "hone %s knows no option '%s'; `hone help %s` lists what it knows", command, arg, command);
+            return fail(&c->err, "hone %s knows no option '%s'; `hone help %s` lists what it knows",
+                        command, arg, command);
         value = value && value > name ? value + 1 : NULL;
         if (row->kind == FLAG && value) return fail(&c->err, "--%s takes no value", row->name);
         if (row->kind != FLAG && !value) {
@@ -161,7 +186,8 @@ static bool words_fit(struct cli *c, const struct command *row)
         p += strspn(p, " ");
     }
     if (c->n_words >= least && c->n_words <= most) return true;
-    return fail(&c->err, "usage: hone %s %s [options]; `hone help %s` says more", row->name, row->words, row->name);
+    return fail(&c->err, "usage: hone %s %s [options]; `hone help %s` says more", row->name,
+                row->words, row->name);
 }
 
 static const struct command *command_named(const char *name)
@@ -176,20 +202,24 @@ static bool no_such_command(struct cli *c, const char *name)
     const char *names[COUNT(commands)];
     for (int i = 0; i < n_commands; i++) names[i] = commands[i].name;
     const char *near = text_nearest(name, names, n_commands);
-    return fail(&c->err, "there is no command '%s'%s%s%s; `hone help` lists them", name, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+    return fail(&c->err, "there is no command '%s'%s%s%s; `hone help` lists them", name,
+                near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
 }
 
 static int run_command(struct cli *c, int argc, char **argv)
 {
     const struct command *row = argc > 0 && argv[0][0] != '-' ? command_named(argv[0]) : NULL;
-    if (argc > 0 && argv[0][0] != '-' && !row) return no_such_command(c, argv[0]), refuse(EXIT_USAGE, &c->err);
+    if (argc > 0 && argv[0][0] != '-' && !row)
+        return no_such_command(c, argv[0]), refuse(EXIT_USAGE, &c->err);
     if (!row) {
-        if (!read_args(c, argc, argv, "", "dump state keys svg styles light glyphs version")) return refuse(EXIT_USAGE, &c->err);
+        if (!read_args(c, argc, argv, "", "dump state keys svg styles light glyphs version"))
+            return refuse(EXIT_USAGE, &c->err);
         if (c->o.help) return cmd_help(c);
         if (!places_find(&c->places, c->a, &c->err)) return refuse(EXIT_FAILED, &c->err);
         return c->o.dump ? cmd_dump(c) : cmd_open(c);
     }
-    if (!read_args(c, argc - 1, argv + 1, row->name, row->accepts)) return refuse(EXIT_USAGE, &c->err);
+    if (!read_args(c, argc - 1, argv + 1, row->name, row->accepts))
+        return refuse(EXIT_USAGE, &c->err);
     if (c->o.help) {
         c->words[0] = row->name;
         c->n_words = 1;
@@ -205,7 +235,8 @@ int main(int argc, char **argv)
     struct arena a = arena_make(0);
     struct cli c = {.a = &a};
     c.o.temperature = c.o.top_p = c.o.repetition_penalty = NAN;
-    c.o.top_k = c.o.seed = c.o.max_new_tokens = c.o.threads = c.o.context = c.o.locked = c.o.stage = c.o.window = c.o.count = -1;
+    c.o.top_k = c.o.seed = c.o.max_new_tokens = c.o.threads = c.o.context = c.o.locked = c.o.stage =
+        c.o.window = c.o.count = -1;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("hone %s\n", HONE_VERSION);
         return EXIT_DONE;

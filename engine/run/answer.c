@@ -1,7 +1,7 @@
 /* answer.c - asking a model: text of a conversation to ids, tokens one by one, and when to stop.
  *
- * The key-value cache is reused as far as its tokens equal the prompt's, so a chat's next turn reads only
- * what is new. A model under training forgets its cache with every update. */
+ * The key-value cache is reused as far as its tokens equal the prompt's, so a chat's next turn
+ * reads only what is new. A model under training forgets its cache with every update. */
 #include "engine/run/run.h"
 #include <string.h>
 
@@ -27,7 +27,9 @@ static size_t stop_at(const struct answer_options *o, struct text written, size_
     for (int i = 0; i < o->n_stops; i++) {
         size_t n = strlen(o->stops[i]);
         size_t start = from > n ? from - n : 0;
-        const char *hit = n && written.n > start ? memmem(written.p + start, written.n - start, o->stops[i], n) : NULL;
+        const char *hit = n && written.n > start
+                              ? memmem(written.p + start, written.n - start, o->stops[i], n)
+                              : NULL;
         if (hit && (size_t)(hit - written.p) < best) best = (size_t)(hit - written.p);
     }
     return best;
@@ -48,7 +50,7 @@ static size_t undecided(const struct answer_options *o, struct text written)
 struct answering {
     const struct answer_options *o;
     struct buf *out;
-    size_t begin, shown;        /* where this answer begins in out, how much of it went to token() */
+    size_t begin, shown; /* where this answer begins in out, how much of it went to token() */
 };
 
 static bool show(struct answering *x, size_t until)
@@ -83,8 +85,9 @@ static const char *written(struct answering *x, size_t from)
     return show(x, x->out->n - undecided(x->o, all)) ? NULL : "stopped";
 }
 
-bool answer(struct model *m, const struct tokenizer *tok, const struct model_config *c, const int32_t *prompt, int n,
-            const struct answer_options *o, struct buf *out, struct answer_stats *stats, struct arena *a, struct err *err)
+bool answer(struct model *m, const struct tokenizer *tok, const struct model_config *c,
+            const int32_t *prompt, int n, const struct answer_options *o, struct buf *out,
+            struct answer_stats *stats, struct arena *a, struct err *err)
 {
     struct decoding d = {.skip_special = true};
     struct ids recent = {.a = a};
@@ -95,25 +98,39 @@ bool answer(struct model *m, const struct tokenizer *tok, const struct model_con
     *stats = (struct answer_stats){.prompt_tokens = n, .context = context, .ended = "length"};
     if (n < 1) return fail(err, "there is nothing to answer: the prompt has no token");
     if (n >= context)
-        return fail(err, "the conversation has %d tokens and the context is %d; clear it or ask something shorter", n, context);
+        return fail(err,
+                    "the conversation has %d tokens and the context is %d; clear it or ask "
+                    "something shorter",
+                    n, context);
     for (int i = 0; i < n; i++) ids_put(&recent, prompt[i]);
     model_rewind(m, have);
     double t0 = now_monotonic(), t1 = t0;
     for (int i = 0; i < o->max_new_tokens; i++) {
         struct draw draw = {.seed = o->seed, .step = (uint32_t)i};
-        if (n + i >= context) { stats->ended = "context"; break; }
+        if (n + i >= context) {
+            stats->ended = "context";
+            break;
+        }
         const int32_t *next = i == 0 ? prompt + have : &id;
         int32_t drawn;
-        if (!model_next(m, next, i == 0 ? n - have : 1, &o->sampling, recent.p, (int)recent.n, draw, &drawn, err)) return false;
+        if (!model_next(m, next, i == 0 ? n - have : 1, &o->sampling, recent.p, (int)recent.n, draw,
+                        &drawn, err))
+            return false;
         id = drawn;
         if (i == 0) t1 = now_monotonic();
         stats->tokens++;
-        if (is_end(c, tok, id)) { stats->ended = "end"; break; }
+        if (is_end(c, tok, id)) {
+            stats->ended = "end";
+            break;
+        }
         ids_put(&recent, id);
         size_t from = out->n;
         tokenizer_decode_next(tok, &d, id, out);
         const char *ended = written(&x, from);
-        if (ended) { stats->ended = ended; break; }
+        if (ended) {
+            stats->ended = ended;
+            break;
+        }
     }
     if (strcmp(stats->ended, "stop") != 0) {
         tokenizer_decode_end(tok, &d, out);
@@ -132,7 +149,10 @@ void answer_normalise(struct buf *out, struct text t)
     for (size_t i = 0; i < t.n; i++) {
         char ch = t.p[i];
         bool white = ch == ' ' || ch == '\n' || ch == '\t' || ch == '\r';
-        if (white) { blank = out->n > begin; continue; }
+        if (white) {
+            blank = out->n > begin;
+            continue;
+        }
         if (blank) buf_put(out, " ", 1);
         blank = false;
         if (ch >= 'A' && ch <= 'Z') ch = (char)(ch + 32);
@@ -141,7 +161,10 @@ void answer_normalise(struct buf *out, struct text t)
     static const char *const stops[] = {".", "。", "!", "！"};
     for (size_t i = 0; i < COUNT(stops); i++) {
         size_t n = strlen(stops[i]);
-        if (out->n - begin >= n && memcmp(out->p + out->n - n, stops[i], n) == 0) { out->n -= n; break; }
+        if (out->n - begin >= n && memcmp(out->p + out->n - n, stops[i], n) == 0) {
+            out->n -= n;
+            break;
+        }
     }
     buf_put(out, "", 0);
 }
@@ -154,20 +177,23 @@ static bool answer_is(struct text got, struct text want, struct arena *a)
     return text_equal(buf_text(&x), buf_text(&y));
 }
 
-bool ask_greedily(struct model *m, const struct tokenizer *tok, const struct template *tpl, const struct model_config *c,
-                  struct text question, int max_new_tokens, struct buf *out, struct arena *a, struct err *err)
+bool ask_greedily(struct model *m, const struct tokenizer *tok, const struct template *tpl,
+                  const struct model_config *c, struct text question, int max_new_tokens,
+                  struct buf *out, struct arena *a, struct err *err)
 {
     struct message message = {TEXT("user"), question};
     struct ids prompt = {.a = a};
-    struct answer_options o = {.sampling = {.top_p = 1, .repetition_penalty = 1}, .max_new_tokens = max_new_tokens,
+    struct answer_options o = {.sampling = {.top_p = 1, .repetition_penalty = 1},
+                               .max_new_tokens = max_new_tokens,
                                .trim = true};
     struct answer_stats stats;
     if (!prompt_encode(&prompt, tok, tpl, &message, 1, err)) return false;
     return answer(m, tok, c, prompt.p, (int)prompt.n, &o, out, &stats, a, err);
 }
 
-bool quiz_score(struct model *m, const struct tokenizer *tok, const struct template *tpl, const struct model_config *c,
-                const struct quiz_row *rows, int n, int max_new_tokens, int *right, struct arena *a, struct err *err)
+bool quiz_score(struct model *m, const struct tokenizer *tok, const struct template *tpl,
+                const struct model_config *c, const struct quiz_row *rows, int n,
+                int max_new_tokens, int *right, struct arena *a, struct err *err)
 {
     *right = 0;
     for (int i = 0; i < n; i++) {

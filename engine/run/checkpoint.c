@@ -1,13 +1,15 @@
 /* checkpoint.c - RUN/ckpt/000200: a whole model folder that cannot be half there.
  *
- *   model.safetensors, config.json     the model in its own dtype (full training, or merged beside an adapter)
- *   adapter_model.safetensors, ...     the adapter as PEFT reads it (LoRA)
+ *   model.safetensors, config.json     the model in its own dtype (full training, or merged beside
+ * an adapter) adapter_model.safetensors, ...     the adapter as PEFT reads it (LoRA)
  *   training.safetensors               F32 masters and moments of what is trained, by tensor name
  *   tokenizer files                    copied from the base, so the folder loads anywhere
- *   train.json                         the manifest, written last: progress, and size and XXH3-128 of every file
+ *   train.json                         the manifest, written last: progress, and size and XXH3-128
+ * of every file
  *
- * Order is the promise: everything is written into ckpt/.tmp-STEP-PID and synced, then the manifest, then
- * the folder is synced and renamed, then its parent is synced. Only then is it called saved. */
+ * Order is the promise: everything is written into ckpt/.tmp-STEP-PID and synced, then the
+ * manifest, then the folder is synced and renamed, then its parent is synced. Only then is it
+ * called saved. */
 #include "engine/run/checkpoint.h"
 #include "engine/format/json.h"
 #include <errno.h>
@@ -17,9 +19,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static void put_int(struct buf *b, const char *key, int64_t v) { json_put_key(b, key); json_put_int(b, v); }
-static void put_num(struct buf *b, const char *key, double v) { json_put_key(b, key); json_put_num(b, v); }
-static void put_str(struct buf *b, const char *key, const char *v) { json_put_key(b, key); json_put_text(b, text_of(v ? v : "")); }
+static void put_int(struct buf *b, const char *key, int64_t v)
+{
+    json_put_key(b, key);
+    json_put_int(b, v);
+}
+static void put_num(struct buf *b, const char *key, double v)
+{
+    json_put_key(b, key);
+    json_put_num(b, v);
+}
+static void put_str(struct buf *b, const char *key, const char *v)
+{
+    json_put_key(b, key);
+    json_put_text(b, text_of(v ? v : ""));
+}
 
 /* Relative to the run folder where it lies inside, so that a run can be moved. */
 static const char *within(const char *run_dir, const char *path)
@@ -28,7 +42,8 @@ static const char *within(const char *run_dir, const char *path)
     return path && strncmp(path, run_dir, n) == 0 && path[n] == '/' ? path + n + 1 : path;
 }
 
-static bool manifest_write(const struct checkpoint_job *job, const struct saved *saved, const char *dir, struct arena *a, struct err *err)
+static bool manifest_write(const struct checkpoint_job *job, const struct saved *saved,
+                           const char *dir, struct arena *a, struct err *err)
 {
     struct buf b = buf_make(a);
     const struct progress *p = &job->progress;
@@ -68,17 +83,22 @@ static bool manifest_write(const struct checkpoint_job *job, const struct saved 
     return file_replace(run_path(a, dir, "train.json"), buf_text(&b), err);
 }
 
-static bool write_all(const struct checkpoint_job *job, struct model *m, const char *dir, struct saved *saved, struct arena *a, struct err *err)
+static bool write_all(const struct checkpoint_job *job, struct model *m, const char *dir,
+                      struct saved *saved, struct arena *a, struct err *err)
 {
     bool whole = !job->adapter || job->merge;
-    if (whole && !model_save(m, dir, job->merge ? T_F32 : job->type, job->merge, saved, err)) return false;
+    if (whole && !model_save(m, dir, job->merge ? T_F32 : job->type, job->merge, saved, err))
+        return false;
     if (job->adapter && !model_save_adapter(m, dir, job->base, saved, err)) return false;
-    return model_copy_files(job->model_dir, dir, saved, a, err) && model_save_training(m, dir, saved, err);
+    return model_copy_files(job->model_dir, dir, saved, a, err) &&
+           model_save_training(m, dir, saved, err);
 }
 
-/* What is under the final name already: a whole checkpoint stays and the new one is dropped; a broken one
- * (an older program, a damaged disk) is moved aside, since rename cannot replace a folder with files. */
-static bool make_way(const char *final, const char *run_dir, bool *there, struct arena *a, struct err *err)
+/* What is under the final name already: a whole checkpoint stays and the new one is dropped; a
+ * broken one (an older program, a damaged disk) is moved aside, since rename cannot replace a
+ * folder with files. */
+static bool make_way(const char *final, const char *run_dir, bool *there, struct arena *a,
+                     struct err *err)
 {
     struct checkpoint *list;
     int n;
@@ -88,7 +108,8 @@ static bool make_way(const char *final, const char *run_dir, bool *there, struct
     for (int i = 0; i < n; i++)
         if (strcmp(list[i].path, final) == 0) *there = true;
     if (*there) return true;
-    const char *aside = arena_printf(a, "%s/ckpt/.bad-%s-%d", run_dir, path_base(final), (int)getpid());
+    const char *aside =
+        arena_printf(a, "%s/ckpt/.bad-%s-%d", run_dir, path_base(final), (int)getpid());
     return rename(final, aside) == 0 || fail_errno(err, "cannot move the damaged %s aside", final);
 }
 
@@ -100,10 +121,12 @@ static void drop_leftovers(const char *ckpt, struct arena *a)
     if (!dir_list(&names, &n, ckpt, a, &ignored)) return;
     for (int i = 0; i < n; i++)
         if (strncmp(names[i], ".tmp-", 5) == 0 || strncmp(names[i], ".del-", 5) == 0)
-            if (!dir_remove(path_join(a, ckpt, names[i]), &ignored)) say(LOG_WARN, "%s", ignored.text);
+            if (!dir_remove(path_join(a, ckpt, names[i]), &ignored))
+                say(LOG_WARN, "%s", ignored.text);
 }
 
-static bool publish(const char *beside, const char *final, const char *ckpt, const char *run_dir, struct arena *a, struct err *err)
+static bool publish(const char *beside, const char *final, const char *ckpt, const char *run_dir,
+                    struct arena *a, struct err *err)
 {
     bool there;
     if (!dir_sync(beside, err) || !make_way(final, run_dir, &there, a, err)) return false;
@@ -112,19 +135,23 @@ static bool publish(const char *beside, const char *final, const char *ckpt, con
     return dir_sync(ckpt, err);
 }
 
-bool checkpoint_save(const struct checkpoint_job *job, struct model *m, int64_t *bytes, struct arena *a, struct err *err)
+bool checkpoint_save(const struct checkpoint_job *job, struct model *m, int64_t *bytes,
+                     struct arena *a, struct err *err)
 {
     const char *ckpt = run_path(a, job->run_dir, "ckpt");
     const char *final = arena_printf(a, "%s/%06lld", ckpt, (long long)job->progress.step);
-    const char *beside = arena_printf(a, "%s/.tmp-%06lld-%d", ckpt, (long long)job->progress.step, (int)getpid());
+    const char *beside =
+        arena_printf(a, "%s/.tmp-%06lld-%d", ckpt, (long long)job->progress.step, (int)getpid());
     struct saved *saved = NEW(a, struct saved);
     drop_leftovers(ckpt, a);
     bool ok = dir_make(beside, err) && write_all(job, m, beside, saved, a, err) &&
-              manifest_write(job, saved, beside, a, err) && publish(beside, final, ckpt, job->run_dir, a, err);
+              manifest_write(job, saved, beside, a, err) &&
+              publish(beside, final, ckpt, job->run_dir, a, err);
     *bytes = 0;
     for (int i = 0; i < saved->n; i++) *bytes += saved->files[i].bytes;
     struct err ignored;
-    if (!ok && path_exists(beside) && !dir_remove(beside, &ignored)) say(LOG_WARN, "%s", ignored.text);
+    if (!ok && path_exists(beside) && !dir_remove(beside, &ignored))
+        say(LOG_WARN, "%s", ignored.text);
     return ok;
 }
 
@@ -136,7 +163,8 @@ static bool file_is_whole(const char *dir, const struct json *f, bool verify, st
     struct text name = {0}, want = {0}, t;
     int64_t bytes = 0, size;
     int fd;
-    if (!json_get_text(&name, f, "name", dir, &why) || !json_get_text(&want, f, "xxh3", dir, &why) ||
+    if (!json_get_text(&name, f, "name", dir, &why) ||
+        !json_get_text(&want, f, "xxh3", dir, &why) ||
         !json_get_int(&bytes, f, "bytes", 0, INT64_MAX, dir, &why) || memchr(name.p, '/', name.n))
         return false;
     const char *path = path_join(a, dir, name.p);
@@ -162,13 +190,15 @@ static bool file_is_whole(const char *dir, const struct json *f, bool verify, st
     return ok;
 }
 
-static bool checkpoint_read(struct checkpoint *c, const char *run_dir, const char *name, bool verify, struct arena *a)
+static bool checkpoint_read(struct checkpoint *c, const char *run_dir, const char *name,
+                            bool verify, struct arena *a)
 {
     struct err why;
     const struct json *o, *files;
     int64_t adapter = 0;
     struct text base = {0};
-    *c = (struct checkpoint){.name = name, .path = arena_printf(a, "%s/ckpt/%s", run_dir, name), .validation = NAN};
+    *c = (struct checkpoint){
+        .name = name, .path = arena_printf(a, "%s/ckpt/%s", run_dir, name), .validation = NAN};
     const char *path = run_path(a, c->path, "train.json");
     if (!json_read(&o, path, (struct json_limits){.bytes = 1 << 20, .depth = 8}, a, &why) ||
         !json_get_int(&c->step, o, "step", 0, INT64_MAX, path, &why) ||
@@ -188,7 +218,8 @@ static bool checkpoint_read(struct checkpoint *c, const char *run_dir, const cha
     return true;
 }
 
-bool checkpoint_list(struct checkpoint **out, int *n, const char *run_dir, bool verify, struct arena *a, struct err *err)
+bool checkpoint_list(struct checkpoint **out, int *n, const char *run_dir, bool verify,
+                     struct arena *a, struct err *err)
 {
     char **names;
     int all, cap = 0;
@@ -209,12 +240,17 @@ bool checkpoint_list(struct checkpoint **out, int *n, const char *run_dir, bool 
     return true;
 }
 
-bool checkpoint_progress(struct progress *out, const struct checkpoint *c, struct arena *a, struct err *err)
+bool checkpoint_progress(struct progress *out, const struct checkpoint *c, struct arena *a,
+                         struct err *err)
 {
     const char *path = run_path(a, c->path, "train.json");
     const struct json *o;
-    *out = (struct progress){.step = c->step, .stage = c->stage, .stage_step = c->stage_step, .best = NAN,
-                             .validation = c->validation, .learning_rate = c->learning_rate};
+    *out = (struct progress){.step = c->step,
+                             .stage = c->stage,
+                             .stage_step = c->stage_step,
+                             .best = NAN,
+                             .validation = c->validation,
+                             .learning_rate = c->learning_rate};
     return json_read(&o, path, (struct json_limits){.bytes = 1 << 20, .depth = 8}, a, err) &&
            json_get_num(&out->best, o, "best", -HUGE_VAL, HUGE_VAL, path, err) &&
            json_get_num(&out->spike_mean, o, "spike_mean", -HUGE_VAL, HUGE_VAL, path, err) &&
@@ -228,7 +264,8 @@ bool checkpoint_progress(struct progress *out, const struct checkpoint *c, struc
 static bool drop(const struct checkpoint *c, const char *run_dir, struct arena *a, struct err *err)
 {
     const char *aside = arena_printf(a, "%s/ckpt/.del-%s", run_dir, c->name);
-    if (rename(c->path, aside) != 0) return fail_errno(err, "cannot drop the old checkpoint %s", c->path);
+    if (rename(c->path, aside) != 0)
+        return fail_errno(err, "cannot drop the old checkpoint %s", c->path);
     return dir_remove(aside, err);
 }
 
@@ -236,11 +273,14 @@ static int best_of(const struct checkpoint *list, int n)
 {
     int best = -1;
     for (int i = 0; i < n; i++)
-        if (isfinite(list[i].validation) && (best < 0 || list[i].validation < list[best].validation)) best = i;
+        if (isfinite(list[i].validation) &&
+            (best < 0 || list[i].validation < list[best].validation))
+            best = i;
     return best;
 }
 
-bool checkpoint_rotate(const char *run_dir, int limit, bool keep_best, const char *needed, struct arena *a, struct err *err)
+bool checkpoint_rotate(const char *run_dir, int limit, bool keep_best, const char *needed,
+                       struct arena *a, struct err *err)
 {
     struct checkpoint *list;
     int n;

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AS_ROW(k, type, name, unit, says) {#name, unit, says, EVENT_##type, offsetof(struct event, k.name)},
-#define AS_LIST(up, low, FIELDS) static const struct event_field fields_##low[] = {FIELDS(AS_ROW, low)};
+#define AS_ROW(k, type, name, unit, says) \
+    {#name, unit, says, EVENT_##type, offsetof(struct event, k.name)},
+#define AS_LIST(up, low, FIELDS) \
+    static const struct event_field fields_##low[] = {FIELDS(AS_ROW, low)};
 EVENTS(AS_LIST)
 #define AS_INFO(up, low, FIELDS) {#low, fields_##low, (int)COUNT(fields_##low)},
 const struct event_info event_infos[EV_KINDS] = {EVENTS(AS_INFO)};
@@ -19,13 +21,18 @@ static struct text cut(struct text t, size_t most)
     return t;
 }
 
-/* One attempt: texts at most `most` bytes, into a buffer that is large enough for two of them escaped. */
+/* One attempt: texts at most `most` bytes, into a buffer that is large enough for two of them
+ * escaped. */
 static size_t write_line(const struct event *e, struct buf *b, size_t most)
 {
     const struct event_info *info = &event_infos[e->kind];
-    struct { char p[256]; size_t n; } bad = {.n = 0};
+    struct {
+        char p[256];
+        size_t n;
+    } bad = {.n = 0};
     b->n = 0;
-    buf_printf(b, "{\"v\":1,\"seq\":%lld,\"t\":%.3f,\"kind\":\"%s\"", (long long)e->seq, e->t, info->name);
+    buf_printf(b, "{\"v\":1,\"seq\":%lld,\"t\":%.3f,\"kind\":\"%s\"", (long long)e->seq, e->t,
+               info->name);
     for (int i = 0; i < info->n; i++) {
         const struct event_field *f = &info->fields[i];
         const char *at = (const char *)e + f->at;
@@ -36,7 +43,8 @@ static size_t write_line(const struct event *e, struct buf *b, size_t most)
         if (f->type != EVENT_NUM) continue;
         json_put_num(b, *(const event_NUM *)at);
         if (!isfinite(*(const event_NUM *)at))
-            bad.n += (size_t)snprintf(bad.p + bad.n, sizeof bad.p - bad.n, "%s\"%s\"", bad.n ? "," : "", f->name);
+            bad.n += (size_t)snprintf(bad.p + bad.n, sizeof bad.p - bad.n, "%s\"%s\"",
+                                      bad.n ? "," : "", f->name);
     }
     if (bad.n) buf_printf(b, ",\"non_finite\":[%s]", bad.p);
     buf_put(b, "}\n", 2);
@@ -74,9 +82,11 @@ static void read_field(struct event *e, const struct event_field *f, int i, cons
     const struct json *v = json_get(line, f->name);
     char *at = (char *)e + f->at;
     if (!v) return;
-    if (f->type == EVENT_NUM && v->kind == JSON_NULL && listed(json_get(line, "non_finite"), f->name))
+    if (f->type == EVENT_NUM && v->kind == JSON_NULL &&
+        listed(json_get(line, "non_finite"), f->name))
         *(event_NUM *)at = NAN;
-    else if (f->type == EVENT_NUM && (v->kind == JSON_NUM || v->kind == JSON_INT)) *(event_NUM *)at = v->number;
+    else if (f->type == EVENT_NUM && (v->kind == JSON_NUM || v->kind == JSON_INT))
+        *(event_NUM *)at = v->number;
     else if (f->type == EVENT_INT && v->kind == JSON_INT) *(event_INT *)at = v->integer;
     else if (f->type == EVENT_STR && v->kind == JSON_TEXT) *(event_STR *)at = v->text;
     else return;
@@ -89,7 +99,8 @@ bool event_read(struct event *e, struct text line, struct arena *a, struct err *
     struct text name = {0};
     err->text[0] = 0;
     *e = (struct event){.has = 0};
-    if (!json_parse(&o, line, "events.jsonl", (struct json_limits){.depth = 4}, a, err)) return false;
+    if (!json_parse(&o, line, "events.jsonl", (struct json_limits){.depth = 4}, a, err))
+        return false;
     if (!json_get_text(&name, o, "kind", "events.jsonl", err)) return false;
     const struct event_info *info = kind_named(name, &e->kind);
     if (!info) return false;

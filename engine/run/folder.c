@@ -14,8 +14,9 @@
 const char *run_state_name(enum run_state s)
 {
     static const char *const names[RUN_STATES] = {
-        [RUN_QUEUED] = "queued", [RUN_PREPARING] = "preparing", [RUN_TRAINING] = "training", [RUN_PAUSED] = "paused",
-        [RUN_SAVING] = "saving", [RUN_STOPPED] = "stopped", [RUN_DONE] = "done", [RUN_FAILED] = "failed", [RUN_LOST] = "lost"};
+        [RUN_QUEUED] = "queued", [RUN_PREPARING] = "preparing", [RUN_TRAINING] = "training",
+        [RUN_PAUSED] = "paused", [RUN_SAVING] = "saving",       [RUN_STOPPED] = "stopped",
+        [RUN_DONE] = "done",     [RUN_FAILED] = "failed",       [RUN_LOST] = "lost"};
     return names[s];
 }
 
@@ -36,9 +37,11 @@ static char *fresh_name(const struct profile *p, const struct places *places, st
     strftime(stamp, sizeof stamp, "%m%d-%H%M", &tm);
     snprintf(name, sizeof name, "%s", p->name && p->name[0] ? p->name : "run");
     for (char *c = name; *c; c++)
-        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c)) *c = '-';
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c))
+            *c = '-';
     char *dir = arena_printf(a, "%s/%s-%s", places->runs, stamp, name);
-    for (int i = 2; path_exists(dir); i++) dir = arena_printf(a, "%s/%s-%s-%d", places->runs, stamp, name, i);
+    for (int i = 2; path_exists(dir); i++)
+        dir = arena_printf(a, "%s/%s-%s-%d", places->runs, stamp, name, i);
     return dir;
 }
 
@@ -48,24 +51,30 @@ static void list_elsewhere(const char *dir, const struct places *places, struct 
     struct err err;
     const char *parent = path_dir(a, dir), *link = path_join(a, places->runs, path_base(dir));
     if (strcmp(parent, places->runs) == 0) return;
-    if (!dir_make(places->runs, &err)) { say(LOG_WARN, "%s", err.text); return; }
+    if (!dir_make(places->runs, &err)) {
+        say(LOG_WARN, "%s", err.text);
+        return;
+    }
     for (int i = 2; symlink(dir, link) != 0 && errno == EEXIST && i < 1000; i++)
         link = arena_printf(a, "%s/%s-%d", places->runs, path_base(dir), i);
 }
 
-bool run_create(const char **dir_out, const char *dir, const struct profile *p, const struct places *places,
-                struct arena *a, struct err *err)
+bool run_create(const char **dir_out, const char *dir, const struct profile *p,
+                const struct places *places, struct arena *a, struct err *err)
 {
     if (!dir) dir = fresh_name(p, places, a);
     dir = path_join(a, dir[0] == '/' ? NULL : getcwd(arena_take(a, 1, 4096), 4096), dir);
     if (path_exists(run_path(a, dir, "profile.yaml")))
         return fail(err, "%s holds a run already; to go on with it type: hone resume %s", dir, dir);
     if (!name_is_good(path_base(dir)))
-        return fail(err, "'%s' cannot name a run; use 1 to 64 letters, digits, '.', '_' and '-', not beginning with '.' or '-'",
+        return fail(err,
+                    "'%s' cannot name a run; use 1 to 64 letters, digits, '.', '_' and '-', not "
+                    "beginning with '.' or '-'",
                     path_base(dir));
     struct buf b = buf_make(a);
     profile_write(p, &b);
-    if (!dir_make(dir, err) || !dir_make(run_path(a, dir, "ckpt"), err) || !dir_make(run_path(a, dir, "chat"), err) ||
+    if (!dir_make(dir, err) || !dir_make(run_path(a, dir, "ckpt"), err) ||
+        !dir_make(run_path(a, dir, "chat"), err) ||
         !file_replace(run_path(a, dir, "profile.yaml"), buf_text(&b), err))
         return false;
     struct journal j = {.events = -1, .metrics = -1};
@@ -104,9 +113,12 @@ bool run_summary_read(struct run_summary *out, const char *dir, struct arena *a,
     struct text state = {0}, why = {0}, profile = {0}, stage = {0};
     *out = (struct run_summary){.path = arena_printf(a, "%s", dir), .loss = NAN};
     out->name = path_base(out->path);
-    if (!json_read(&o, path, (struct json_limits){.bytes = 65536, .depth = 4}, a, err)) return false;
-    if (!json_get_text(&state, o, "state", path, err) || !json_get_text(&why, o, "why", path, err) ||
-        !json_get_text(&profile, o, "profile", path, err) || !json_get_text(&stage, o, "stage", path, err) ||
+    if (!json_read(&o, path, (struct json_limits){.bytes = 65536, .depth = 4}, a, err))
+        return false;
+    if (!json_get_text(&state, o, "state", path, err) ||
+        !json_get_text(&why, o, "why", path, err) ||
+        !json_get_text(&profile, o, "profile", path, err) ||
+        !json_get_text(&stage, o, "stage", path, err) ||
         !json_get_int(&out->step, o, "step", 0, INT64_MAX, path, err) ||
         !json_get_int(&out->steps, o, "steps", 0, INT64_MAX, path, err) ||
         !json_get_int(&out->pid, o, "pid", 0, INT64_MAX, path, err) ||
@@ -119,9 +131,11 @@ bool run_summary_read(struct run_summary *out, const char *dir, struct arena *a,
     out->stage = arena_string(a, stage.p ? stage.p : "", stage.n);
     snprintf(out->why, sizeof out->why, "%.*s", (int)why.n, why.p ? why.p : "");
     bool lives = out->state <= RUN_SAVING;
-    bool young = out->state == RUN_QUEUED && now_unix() - out->changed < 10; /* made, its engine is about to start */
+    bool young = out->state == RUN_QUEUED &&
+                 now_unix() - out->changed < 10; /* made, its engine is about to start */
     if (lives && !young && !run_is_held(dir)) {
-        snprintf(out->why, sizeof out->why, "its engine ended without a word; resume it from its last checkpoint");
+        snprintf(out->why, sizeof out->why,
+                 "its engine ended without a word; resume it from its last checkpoint");
         out->state = RUN_LOST;
     }
     return true;
@@ -133,7 +147,8 @@ static int newest_first(const void *x, const void *y)
     return a->started < b->started ? 1 : a->started > b->started ? -1 : strcmp(b->name, a->name);
 }
 
-bool run_list(struct run_summary **out, int *n, const struct places *places, struct arena *a, struct err *err)
+bool run_list(struct run_summary **out, int *n, const struct places *places, struct arena *a,
+              struct err *err)
 {
     char **names;
     int all = 0, cap = 0;
@@ -162,9 +177,11 @@ bool run_list(struct run_summary **out, int *n, const struct places *places, str
     return true;
 }
 
-bool run_find(const char **dir, const char *spec, const struct places *places, struct arena *a, struct err *err)
+bool run_find(const char **dir, const char *spec, const struct places *places, struct arena *a,
+              struct err *err)
 {
-    const char *as_path = path_join(a, spec[0] == '/' ? NULL : getcwd(arena_take(a, 1, 4096), 4096), spec);
+    const char *as_path =
+        path_join(a, spec[0] == '/' ? NULL : getcwd(arena_take(a, 1, 4096), 4096), spec);
     const char *as_name = path_join(a, places->runs, spec);
     if (strcmp(spec, "last") == 0) {
         struct run_summary *list;
@@ -181,5 +198,6 @@ bool run_find(const char **dir, const char *spec, const struct places *places, s
             return true;
         }
     }
-    return fail(err, "no run '%s': neither %s nor %s is a run folder; `hone runs` lists them", spec, as_name, as_path);
+    return fail(err, "no run '%s': neither %s nor %s is a run folder; `hone runs` lists them", spec,
+                as_name, as_path);
 }

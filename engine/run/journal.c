@@ -2,7 +2,8 @@
  *
  * events.jsonl: one write(2) a line, at most 4 KiB, appended. A process killed inside a write can
  * leave a torn last line; it is cut at the next start, or the next append would glue two records.
- * state.json: {"name","profile","state","why","stage","step","steps","loss","pid","started","changed"},
+ * state.json:
+ * {"name","profile","state","why","stage","step","steps","loss","pid","started","changed"},
  * replaced by rename; the list of runs reads only this. */
 #include "engine/format/json.h"
 #include "engine/run/folder.h"
@@ -14,7 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-char *run_path(struct arena *a, const char *dir, const char *name) { return path_join(a, dir, name); }
+char *run_path(struct arena *a, const char *dir, const char *name)
+{
+    return path_join(a, dir, name);
+}
 
 static int append_open(const char *path)
 {
@@ -22,7 +26,8 @@ static int append_open(const char *path)
 }
 
 /* Where the last whole line ends; the seq of that line through *seq. */
-static bool last_line(int fd, int64_t size, int64_t *end, int64_t *seq, const char *path, struct arena *a, struct err *err)
+static bool last_line(int fd, int64_t size, int64_t *end, int64_t *seq, const char *path,
+                      struct arena *a, struct err *err)
 {
     char tail[2 * EVENT_LINE_MOST + 1];
     int64_t n = size < (int64_t)sizeof tail - 1 ? size : (int64_t)sizeof tail - 1;
@@ -36,11 +41,13 @@ static bool last_line(int fd, int64_t size, int64_t *end, int64_t *seq, const ch
     while (begin > 0 && tail[begin - 1] != '\n') begin--;
     struct event e;
     struct err ignored;
-    if (event_read(&e, (struct text){tail + begin, (size_t)(stop - 1 - begin)}, a, &ignored)) *seq = e.seq;
+    if (event_read(&e, (struct text){tail + begin, (size_t)(stop - 1 - begin)}, a, &ignored))
+        *seq = e.seq;
     return true;
 }
 
-static bool keep_torn(int fd, int64_t from, int64_t to, const char *path, struct arena *a, struct err *err)
+static bool keep_torn(int fd, int64_t from, int64_t to, const char *path, struct arena *a,
+                      struct err *err)
 {
     char *torn = arena_take(a, 1, (size_t)(to - from));
     if (!file_read_at(fd, torn, (size_t)(to - from), from, path, err)) return false;
@@ -62,7 +69,8 @@ bool journal_open(struct journal *j, const char *dir, struct arena *a, struct er
     if (!last_line(j->events, st.st_size, &end, &j->seq, path, a, err)) return false;
     if (end < st.st_size) {
         if (!keep_torn(j->events, end, st.st_size, path, a, err)) return false;
-        if (ftruncate(j->events, end) != 0) return fail_errno(err, "cannot cut the torn last line of %s", path);
+        if (ftruncate(j->events, end) != 0)
+            return fail_errno(err, "cannot cut the torn last line of %s", path);
     }
     j->events_bytes = end;
     struct run_summary before;
@@ -91,7 +99,8 @@ static bool append(struct journal *j, const char *p, size_t n)
         j->events_bytes += put;
         return true;
     }
-    if (put > 0 && ftruncate(j->events, j->events_bytes) != 0) say(LOG_ERROR, "events.jsonl keeps a torn line");
+    if (put > 0 && ftruncate(j->events, j->events_bytes) != 0)
+        say(LOG_ERROR, "events.jsonl keeps a torn line");
     return false;
 }
 
@@ -169,9 +178,12 @@ void journal_beat(struct journal *j)
     put_int(&b, "step", s->step);
     put_int(&b, "steps", s->steps);
     put_int(&b, "pid", s->pid);
-    json_put_key(&b, "loss"); json_put_num(&b, s->loss);
-    json_put_key(&b, "started"); json_put_num(&b, s->started);
-    json_put_key(&b, "changed"); json_put_num(&b, s->changed);
+    json_put_key(&b, "loss");
+    json_put_num(&b, s->loss);
+    json_put_key(&b, "started");
+    json_put_num(&b, s->started);
+    json_put_key(&b, "changed");
+    json_put_num(&b, s->changed);
     buf_put(&b, "}\n", 2);
     snprintf(path, sizeof path, "%s/state.json", j->dir);
     if (!file_replace(path, buf_text(&b), &err)) say(LOG_WARN, "%s", err.text);
@@ -185,7 +197,8 @@ void journal_state(struct journal *j, enum run_state s, int64_t step, const char
     va_end(ap);
     j->now.state = s;
     j->now.step = step;
-    struct event e = {.kind = EV_STATE, .state = {text_of(run_state_name(s)), text_of(j->now.why), step}};
+    struct event e = {.kind = EV_STATE,
+                      .state = {text_of(run_state_name(s)), text_of(j->now.why), step}};
     journal_write(j, &e);
     journal_beat(j);
 }

@@ -9,7 +9,8 @@ bool quiz_open(struct train *t, struct err *err)
     t->quiz = NEW_N(t->a, struct quiz_row *, n);
     t->quiz_n = NEW_N(t->a, int, n);
     for (int i = 0; i < n; i++)
-        if (!quiz_read(&t->quiz[i], &t->quiz_n[i], t->profile.eval.quiz[i], t->a, err)) return false;
+        if (!quiz_read(&t->quiz[i], &t->quiz_n[i], t->profile.eval.quiz[i], t->a, err))
+            return false;
     return true;
 }
 
@@ -20,8 +21,9 @@ static bool quiz_file(struct train *t, int file, int *right, struct err *err)
     *right = 0;
     for (int i = 0; i < t->quiz_n[file] && !t->stop; i += PIECE) {
         int n = t->quiz_n[file] - i < PIECE ? t->quiz_n[file] - i : PIECE, r;
-        if (!quiz_score(t->model, t->in.tokenizer, t->in.template, &t->in.plan.model, t->quiz[file] + i, n,
-                        t->profile.eval.max_new_tokens, &r, &t->stage_arena, err) ||
+        if (!quiz_score(t->model, t->in.tokenizer, t->in.template, &t->in.plan.model,
+                        t->quiz[file] + i, n, t->profile.eval.max_new_tokens, &r, &t->stage_arena,
+                        err) ||
             !orders_take(t, err))
             return false;
         *right += r;
@@ -35,8 +37,9 @@ bool quiz_run(struct train *t, struct err *err)
         int right;
         if (!quiz_file(t, f, &right, err)) return fail_in(err, "quiz %s", t->profile.eval.quiz[f]);
         if (t->stop) break; /* a quiz that was cut short has no score */
-        struct event e = {.kind = EV_QUIZ, .quiz = {t->at.step, text_of(path_base(t->profile.eval.quiz[f])), right,
-                          t->quiz_n[f], (double)right / t->quiz_n[f]}};
+        struct event e = {.kind = EV_QUIZ,
+                          .quiz = {t->at.step, text_of(path_base(t->profile.eval.quiz[f])), right,
+                                   t->quiz_n[f], (double)right / t->quiz_n[f]}};
         journal_write(&t->journal, &e);
     }
     return true;
@@ -51,9 +54,10 @@ static bool hold_out_loss(struct train *t, double *loss, int64_t *trained, struc
     double sum = 0;
     *trained = 0;
     for (int64_t w = 0; ok && w < t->held_out->windows && !t->stop; w += plan->micro_batch) {
-        int n = t->held_out->windows - w < plan->micro_batch ? (int)(t->held_out->windows - w) : plan->micro_batch;
-        ok = stream_batch(t->held_out, w, n, &t->batch, err) && model_losses(t->model, &t->batch, losses, err) &&
-             orders_take(t, err);
+        int n = t->held_out->windows - w < plan->micro_batch ? (int)(t->held_out->windows - w)
+                                                             : plan->micro_batch;
+        ok = stream_batch(t->held_out, w, n, &t->batch, err) &&
+             model_losses(t->model, &t->batch, losses, err) && orders_take(t, err);
         for (int i = 0; ok && i < t->batch.rows; i++) sum += losses[i];
         *trained += t->batch.trained;
     }

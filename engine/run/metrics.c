@@ -1,10 +1,12 @@
-/* metrics.c - metrics.bin: the numbers of step events as fixed records, so that a million steps open at once.
+/* metrics.c - metrics.bin: the numbers of step events as fixed records, so that a million steps
+ * open at once.
  *
- *   bytes 0..87    "hone metrics 1: step loss lr grad_norm seconds tokens trained mfu hfu memory t", then
- *                  blanks and '\n' at byte 87: the file names its own columns
- *   byte 88 + 88 i record i: eleven doubles, little endian, in that order; steps ascend
+ *   bytes 0..87    "hone metrics 1: step loss lr grad_norm seconds tokens trained mfu hfu memory
+ * t", then blanks and '\n' at byte 87: the file names its own columns byte 88 + 88 i record i:
+ * eleven doubles, little endian, in that order; steps ascend
  *
- * events.jsonl is the truth: where metrics.bin is missing, torn or behind, it is made again from there. */
+ * events.jsonl is the truth: where metrics.bin is missing, torn or behind, it is made again from
+ * there. */
 #include "engine/run/folder.h"
 #include <fcntl.h>
 #include <math.h>
@@ -14,7 +16,8 @@
 #include <unistd.h>
 
 #define RECORD ((int64_t)sizeof(struct metric))
-static const char columns[] = "hone metrics 1: step loss lr grad_norm seconds tokens trained mfu hfu memory t";
+static const char columns[] =
+    "hone metrics 1: step loss lr grad_norm seconds tokens trained mfu hfu memory t";
 
 static void header_make(char out[sizeof(struct metric)])
 {
@@ -25,17 +28,29 @@ static void header_make(char out[sizeof(struct metric)])
 
 static struct metric record_of(const struct event *e)
 {
-    return (struct metric){(double)e->step.step, e->step.loss, e->step.lr, e->step.grad_norm, e->step.seconds,
-                           (double)e->step.tokens, (double)e->step.trained, e->step.mfu, e->step.hfu,
-                           (double)e->step.memory, e->t};
+    return (struct metric){(double)e->step.step,
+                           e->step.loss,
+                           e->step.lr,
+                           e->step.grad_norm,
+                           e->step.seconds,
+                           (double)e->step.tokens,
+                           (double)e->step.trained,
+                           e->step.mfu,
+                           e->step.hfu,
+                           (double)e->step.memory,
+                           e->t};
 }
 
 void metrics_add(struct journal *j, const struct event *step)
 {
-    struct { char header[sizeof(struct metric)]; struct metric m; } both;
+    struct {
+        char header[sizeof(struct metric)];
+        struct metric m;
+    } both;
     struct stat st;
     if (fstat(j->metrics, &st) != 0) return;
-    if (st.st_size % RECORD != 0 && ftruncate(j->metrics, st.st_size / RECORD * RECORD) != 0) return;
+    if (st.st_size % RECORD != 0 && ftruncate(j->metrics, st.st_size / RECORD * RECORD) != 0)
+        return;
     header_make(both.header);
     both.m = record_of(step);
     bool first = st.st_size < RECORD;
@@ -49,7 +64,8 @@ bool metrics_cut(struct journal *j, int64_t step, struct err *err)
 {
     struct stat st;
     struct metric m;
-    if (fstat(j->metrics, &st) != 0) return fail_errno(err, "cannot look at %s/metrics.bin", j->dir);
+    if (fstat(j->metrics, &st) != 0)
+        return fail_errno(err, "cannot look at %s/metrics.bin", j->dir);
     int64_t n = st.st_size / RECORD - 1;
     while (n > 0) {
         if (!file_read_at(j->metrics, &m, sizeof m, n * RECORD, "metrics.bin", err)) return false;
@@ -57,11 +73,13 @@ bool metrics_cut(struct journal *j, int64_t step, struct err *err)
         n--;
     }
     if (n < 0) n = -1;
-    return ftruncate(j->metrics, (n + 1) * RECORD) == 0 || fail_errno(err, "cannot cut %s/metrics.bin", j->dir);
+    return ftruncate(j->metrics, (n + 1) * RECORD) == 0 ||
+           fail_errno(err, "cannot cut %s/metrics.bin", j->dir);
 }
 
 /* The fold over all events: what was lived after a resumed step is dropped. */
-static bool rebuild(struct metric **out, int64_t *n, int fd, int64_t size, const char *path, struct arena *a, struct err *err)
+static bool rebuild(struct metric **out, int64_t *n, int fd, int64_t size, const char *path,
+                    struct arena *a, struct err *err)
 {
     enum { PIECE = 1 << 20 };
     struct arena scratch = arena_make(0);
@@ -94,7 +112,8 @@ static bool rebuild(struct metric **out, int64_t *n, int fd, int64_t size, const
         }
         have -= (size_t)(line - piece);
         memmove(piece, line, have);
-        if (have > EVENT_LINE_MOST) have = 0; /* no line is that long: damage, the next newline goes on */
+        if (have > EVENT_LINE_MOST)
+            have = 0; /* no line is that long: damage, the next newline goes on */
     }
     arena_drop(&scratch);
     return ok;
@@ -138,7 +157,8 @@ static bool read_records(struct metric **out, int64_t *n, const char *path, stru
 
 bool run_metrics(struct metric **out, int64_t *n, const char *dir, struct arena *a, struct err *err)
 {
-    const char *events = run_path(a, dir, "events.jsonl"), *metrics = run_path(a, dir, "metrics.bin");
+    const char *events = run_path(a, dir, "events.jsonl"),
+               *metrics = run_path(a, dir, "metrics.bin");
     int fd;
     int64_t size;
     *n = 0;
@@ -147,7 +167,8 @@ bool run_metrics(struct metric **out, int64_t *n, const char *dir, struct arena 
     int64_t last = last_step(fd, size, events, a);
     bool there = read_records(out, n, metrics, a);
     /* One record behind is a writer between its two files. */
-    if (there && (last < 0 || (*n > 0 && fabs((*out)[*n - 1].step - (double)last) <= 1) || (*n == 0 && last <= 0))) {
+    if (there && (last < 0 || (*n > 0 && fabs((*out)[*n - 1].step - (double)last) <= 1) ||
+                  (*n == 0 && last <= 0))) {
         close(fd);
         return true;
     }
@@ -158,6 +179,7 @@ bool run_metrics(struct metric **out, int64_t *n, const char *dir, struct arena 
     struct err ignored;
     header_make(file);
     memcpy(file + RECORD, *out, (size_t)(*n * RECORD));
-    if (!file_replace(metrics, (struct text){file, (size_t)((*n + 1) * RECORD)}, &ignored)) say(LOG_WARN, "%s", ignored.text);
+    if (!file_replace(metrics, (struct text){file, (size_t)((*n + 1) * RECORD)}, &ignored))
+        say(LOG_WARN, "%s", ignored.text);
     return true;
 }

@@ -109,7 +109,11 @@ struct answer_options {
     bool (*token)(void *arg, struct text piece);   /* as they come; false: stop */
     void *arg;
 };
-struct answer_stats { int prompt_tokens, tokens, context_used, context; double prompt_seconds, seconds; const char *ended; /* "end", "length", "stop", "context", "stopped" */ };
+struct answer_stats {
+    int prompt_tokens, tokens, context_used, context;
+    double prompt_seconds, seconds;      /* reading the prompt; all of it */
+    const char *ended;                   /* "end", "length", "stop", "context", "stopped" */
+};
 /* Continues `prompt` ids on the model: reuses what the cache already holds of it. The text goes to `out` and token(). */
 bool answer(struct model *m, const struct tokenizer *tok, const struct model_config *c, const int32_t *prompt, int n,
             const struct answer_options *o, struct buf *out, struct answer_stats *stats, struct arena *a, struct err *err);

@@ -1,7 +1,7 @@
 /* train.c - a run from its folder to its end: prepare, then stage by stage.
  *
- * A stage begins by opening the model with that stage's layout from the newest checkpoint (or the base) and
- * ends with a checkpoint. So a resume and a change of stages are the same thing. */
+ * A stage begins by opening the model with that stage's layout from the newest checkpoint (or the
+ * base) and ends with a checkpoint. So a resume and a change of stages are the same thing. */
 #include "engine/run/train.h"
 #include "engine/format/json.h"
 #include <math.h>
@@ -20,7 +20,8 @@ static bool device_open(struct train *t, struct err *err)
     if (!t->k) return fail(err, "backend %s: %s", name, why);
     t->pool = pool_make(t->options->threads);
     if (!t->pool) return fail(err, "the system refuses threads; see `ulimit -u`");
-    if (!t->k->open(&t->device, 0, t->pool, why, sizeof why)) return fail(err, "backend %s: %s", name, why);
+    if (!t->k->open(&t->device, 0, t->pool, why, sizeof why))
+        return fail(err, "backend %s: %s", name, why);
     t->k->info(t->device, &t->machine.device);
     t->machine.peak_f32 = t->k->peak(t->device, F32);
     t->machine.peak_bf16 = t->k->peak(t->device, BF16);
@@ -53,8 +54,11 @@ static bool pin(struct train *t, struct profile *pinned, struct err *err)
 static bool plan_for(struct train *t, struct err *err)
 {
     struct problems problems = {0};
-    if (!profile_read(&t->profile, run_path(t->a, t->dir, "profile.yaml"), NULL, 0, &problems, t->a, err)) return false;
-    t->in = (struct plan_inputs){.profile = &t->profile, .places = t->places, .machine = &t->machine};
+    if (!profile_read(&t->profile, run_path(t->a, t->dir, "profile.yaml"), NULL, 0, &problems, t->a,
+                      err))
+        return false;
+    t->in =
+        (struct plan_inputs){.profile = &t->profile, .places = t->places, .machine = &t->machine};
     t->in.data.pool = t->pool;
     t->in.data.progress = prepare_progress;
     t->in.data.arg = t;
@@ -63,7 +67,8 @@ static bool plan_for(struct train *t, struct err *err)
     *pinned = t->profile;
     if (!plan_make(&t->in, pinned, t->a, err) || !pin(t, pinned, err)) return false;
     t->profile = *pinned;
-    t->peak = t->in.plan.compute == BF16 && t->machine.device.fast[BF16] ? t->machine.peak_bf16 : t->machine.peak_f32;
+    t->peak = t->in.plan.compute == BF16 && t->machine.device.fast[BF16] ? t->machine.peak_bf16
+                                                                         : t->machine.peak_f32;
     return true;
 }
 
@@ -75,14 +80,19 @@ static bool disk_is_there(struct train *t, struct err *err)
     int64_t all = one * (t->profile.save.total_limit + 1);
     if (there < 0 || there >= all) return true;
     if (there < one)
-        return fail(err, "a checkpoint takes %s and %s has %s free; make room, or set HONE_HOME or --run-dir to another disk",
+        return fail(err,
+                    "a checkpoint takes %s and %s has %s free; make room, or set HONE_HOME or "
+                    "--run-dir to another disk",
                     text_bytes(need, one), t->dir, text_bytes(have, there));
-    journal_note(&t->journal, "warning", t->at.step, "%s free for checkpoints that may take %s (save.total_limit %d); a full disk will pause the run",
+    journal_note(&t->journal, "warning", t->at.step,
+                 "%s free for checkpoints that may take %s (save.total_limit %d); a full disk will "
+                 "pause the run",
                  text_bytes(have, there), text_bytes(need, all), t->profile.save.total_limit);
     return true;
 }
 
-/* Learning rates ordered in an earlier life, after the checkpoint that is resumed: they count again. */
+/* Learning rates ordered in an earlier life, after the checkpoint that is resumed: they count
+ * again. */
 static bool orders_recall(struct train *t, struct err *err)
 {
     const char *path = run_path(t->a, t->dir, "orders.jsonl");
@@ -95,13 +105,16 @@ static bool orders_recall(struct train *t, struct err *err)
         size_t n = end ? (size_t)(end - s.p) - at : s.n - at;
         const struct json *o;
         struct err torn;
-        if (json_parse(&o, (struct text){s.p + at, n}, path, (struct json_limits){0}, t->a, &torn)) {
+        if (json_parse(&o, (struct text){s.p + at, n}, path, (struct json_limits){0}, t->a,
+                       &torn)) {
             const struct json *kind = json_get(o, "order"), *value = json_get(o, "value");
             const struct json *step = json_get(o, "step"), *stage = json_get(o, "stage");
-            bool rate = kind && value && step && stage && kind->kind == JSON_TEXT && text_is(kind->text, "learning_rate");
+            bool rate = kind && value && step && stage && kind->kind == JSON_TEXT &&
+                        text_is(kind->text, "learning_rate");
             if (rate && step->integer >= t->at.step) {
                 ROOM(t->a, t->replay, t->n_replay, cap);
-                t->replay[t->n_replay++] = (struct replayed){step->integer, stage->integer, value->number};
+                t->replay[t->n_replay++] =
+                    (struct replayed){step->integer, stage->integer, value->number};
             }
         }
         at += n + 1;
@@ -114,14 +127,19 @@ static bool resume_point(struct train *t, struct err *err)
     struct checkpoint *list, *named;
     int n, all;
     t->at = (struct progress){.best = NAN, .validation = NAN};
-    if (!checkpoint_list(&list, &n, t->dir, true, t->a, err) || !checkpoint_list(&named, &all, t->dir, false, t->a, err)) return false;
+    if (!checkpoint_list(&list, &n, t->dir, true, t->a, err) ||
+        !checkpoint_list(&named, &all, t->dir, false, t->a, err))
+        return false;
     if (all > 0 && (n == 0 || list[0].step != named[0].step))
-        journal_note(&t->journal, "warning", 0, "checkpoint %s is damaged (a hash differs); using %s", named[0].name, n ? list[0].name : "the start");
+        journal_note(&t->journal, "warning", 0,
+                     "checkpoint %s is damaged (a hash differs); using %s", named[0].name,
+                     n ? list[0].name : "the start");
     if (n == 0) return metrics_cut(&t->journal, 0, err) && orders_recall(t, err);
     t->last = list[0];
     if (!checkpoint_progress(&t->at, &t->last, t->a, err)) return false;
     if (t->at.stage >= t->profile.n_stages)
-        return fail(err, "checkpoint %s is of stage %lld and the profile has %d stages", t->last.name, (long long)t->at.stage + 1, t->profile.n_stages);
+        return fail(err, "checkpoint %s is of stage %lld and the profile has %d stages",
+                    t->last.name, (long long)t->at.stage + 1, t->profile.n_stages);
     struct event e = {.kind = EV_RESUMED, .resumed = {t->at.step, text_of(t->last.name)}};
     journal_write(&t->journal, &e);
     return metrics_cut(&t->journal, t->at.step, err) && orders_recall(t, err);
@@ -130,28 +148,39 @@ static bool resume_point(struct train *t, struct err *err)
 static void start_event(struct train *t)
 {
     const struct device_info *d = &t->machine.device;
-    struct event e = {.kind = EV_START, .start = {
-        .version = text_of(HONE_VERSION), .backend = text_of(d->backend), .device = text_of(d->name), .isa = text_of(d->isa),
-        .library = text_of(d->library), .threads = d->threads, .dtype = text_of(t->in.plan.compute == BF16 ? "bf16" : "fp32"),
-        .steps = t->in.plan.steps, .parameters = t->in.plan.model.parameters, .bytes_planned = t->in.plan.bytes_peak}};
+    struct event e = {.kind = EV_START,
+                      .start = {.version = text_of(HONE_VERSION),
+                                .backend = text_of(d->backend),
+                                .device = text_of(d->name),
+                                .isa = text_of(d->isa),
+                                .library = text_of(d->library),
+                                .threads = d->threads,
+                                .dtype = text_of(t->in.plan.compute == BF16 ? "bf16" : "fp32"),
+                                .steps = t->in.plan.steps,
+                                .parameters = t->in.plan.model.parameters,
+                                .bytes_planned = t->in.plan.bytes_peak}};
     journal_write(&t->journal, &e);
     t->journal.now.steps = t->in.plan.steps;
 }
 
 static bool prepare(struct train *t, struct err *err)
 {
-    journal_state(&t->journal, RUN_PREPARING, t->journal.now.step, "reading the profile, the model and the data");
-    return device_open(t, err) && plan_for(t, err) && resume_point(t, err) && disk_is_there(t, err) && quiz_open(t, err);
+    journal_state(&t->journal, RUN_PREPARING, t->journal.now.step,
+                  "reading the profile, the model and the data");
+    return device_open(t, err) && plan_for(t, err) && resume_point(t, err) &&
+           disk_is_there(t, err) && quiz_open(t, err);
 }
 
 /* ---- a stage ---- */
 
 static bool same_adapter(const struct lora *x, const struct lora *y)
 {
-    return x->rank == y->rank && x->targets == y->targets && x->rank_stabilised == y->rank_stabilised && x->alpha == y->alpha;
+    return x->rank == y->rank && x->targets == y->targets &&
+           x->rank_stabilised == y->rank_stabilised && x->alpha == y->alpha;
 }
 
-/* Where the weights of the current stage come from: this stage's own checkpoint, the last stage's, or the base. */
+/* Where the weights of the current stage come from: this stage's own checkpoint, the last stage's,
+ * or the base. */
 static struct model_files stage_files(struct train *t)
 {
     const struct training *now = &plan_of(t)->training;
@@ -164,7 +193,8 @@ static struct model_files stage_files(struct train *t)
     const struct training *then = &t->in.plan.stages[t->last.stage].training;
     const char *training = run_path(t->a, t->last.path, "training.safetensors");
     bool same_stage = t->last.stage == t->at.stage;
-    bool adapter_goes_on = t->last.adapter && now->lora.rank && same_adapter(&now->lora, &then->lora);
+    bool adapter_goes_on =
+        t->last.adapter && now->lora.rank && same_adapter(&now->lora, &then->lora);
     f.base = adapter_goes_on ? t->last.base : t->last.path;
     if (adapter_goes_on || (!t->last.adapter && !now->lora.rank)) f.training = training;
     f.moments = same_stage && t->at.stage_step > 0;
@@ -191,9 +221,12 @@ static void stage_event(struct train *t)
 {
     struct plan_stage *p = plan_of(t);
     const int64_t *own = p->layout.owned;
-    struct event e = {.kind = EV_STAGE, .stage = {
-        t->at.stage, text_of(stage_of(t)->name), t->at.step - t->at.stage_step, p->steps, p->stream.buckets, p->layout.parameters_trained,
-        own[OWN_WEIGHTS], own[OWN_MASTERS], own[OWN_MOMENTS], own[OWN_GRADIENTS], own[OWN_ACTIVATIONS], own[OWN_CACHE], own[OWN_WORKSPACE]}};
+    struct event e = {.kind = EV_STAGE,
+                      .stage = {t->at.stage, text_of(stage_of(t)->name),
+                                t->at.step - t->at.stage_step, p->steps, p->stream.buckets,
+                                p->layout.parameters_trained, own[OWN_WEIGHTS], own[OWN_MASTERS],
+                                own[OWN_MOMENTS], own[OWN_GRADIENTS], own[OWN_ACTIVATIONS],
+                                own[OWN_CACHE], own[OWN_WORKSPACE]}};
     journal_write(&t->journal, &e);
     t->journal.now.stage = stage_of(t)->name;
 }
@@ -204,20 +237,22 @@ static bool stage_open(struct train *t, struct err *err)
     struct model_files files = stage_files(t);
     if (!held_out_open(t, err)) return false;
     t->batch = batch_make(&t->stage_arena, p->shape.rows);
-    if (!model_open(&t->model, &t->in.plan.model, &p->training, &p->shape, &p->layout, &files, (uint64_t)t->profile.seed,
-                    t->k, t->device, &t->stage_arena, err))
+    if (!model_open(&t->model, &t->in.plan.model, &p->training, &p->shape, &p->layout, &files,
+                    (uint64_t)t->profile.seed, t->k, t->device, &t->stage_arena, err))
         return false;
     stage_event(t);
     journal_state(&t->journal, RUN_TRAINING, t->at.step, "stage %s", stage_of(t)->name);
     return true;
 }
 
-/* What this stage did a second, for the time estimates of later plans. A second of it is the least to go by. */
+/* What this stage did a second, for the time estimates of later plans. A second of it is the least
+ * to go by. */
 static void speed_keep(struct train *t)
 {
     struct err err = {{0}};
     if (t->seconds_timed >= 1 &&
-        !plan_remember_speed(t->places, plan_of(t)->speed_key, path_base(t->dir), (double)t->rows_timed / t->seconds_timed, &t->stage_arena, &err))
+        !plan_remember_speed(t->places, plan_of(t)->speed_key, path_base(t->dir),
+                             (double)t->rows_timed / t->seconds_timed, &t->stage_arena, &err))
         say(LOG_WARN, "the speed of this stage is not kept: %s", err.text);
     t->rows_timed = 0;
     t->seconds_timed = 0;
@@ -235,8 +270,11 @@ static void stage_close(struct train *t)
 static bool stage_edge(struct train *t, struct err *err)
 {
     const struct profile *p = &t->profile;
-    if (p->eval.every_steps > 0 && t->at.step % p->eval.every_steps == 0 && !validate(t, err)) return false;
-    if (p->save.every_steps > 0 && t->at.step % p->save.every_steps == 0 && !t->stop && !train_save(t, "every_steps", err)) return false;
+    if (p->eval.every_steps > 0 && t->at.step % p->eval.every_steps == 0 && !validate(t, err))
+        return false;
+    if (p->save.every_steps > 0 && t->at.step % p->save.every_steps == 0 && !t->stop &&
+        !train_save(t, "every_steps", err))
+        return false;
     return true;
 }
 
@@ -256,7 +294,8 @@ static bool stage_run(struct train *t, struct err *err)
     bool first = t->at.stage == 0 && t->at.step == 0, last = t->at.stage + 1 == t->profile.n_stages;
     if (!stage_open(t, err)) return fail_in(err, "stage %s", stage_of(t)->name);
     if (first && !quiz_run(t, err)) return false;
-    if (!orders_take(t, err) || !stage_steps(t, err)) return fail_in(err, "stage %s", stage_of(t)->name);
+    if (!orders_take(t, err) || !stage_steps(t, err))
+        return fail_in(err, "stage %s", stage_of(t)->name);
     if (t->failed) return fail(err, "%s", t->failed);
     bool ended = t->at.stage_step == plan_of(t)->steps;
     if (t->at.stage_step > 0 || t->stop)
@@ -270,7 +309,8 @@ static bool stages_run(struct train *t, struct err *err)
 {
     start_event(t);
     for (;;) {
-        bool done = t->last.name && t->last.stage == t->at.stage && t->at.stage_step == plan_of(t)->steps;
+        bool done =
+            t->last.name && t->last.stage == t->at.stage && t->at.stage_step == plan_of(t)->steps;
         if (done && t->at.stage + 1 == t->profile.n_stages) return true;
         if (done) {
             t->at.stage++;
@@ -286,9 +326,11 @@ static bool stages_run(struct train *t, struct err *err)
 
 static bool link_final(struct train *t, struct err *err)
 {
-    const char *link = run_path(t->a, t->dir, "final"), *beside = run_path(t->a, t->dir, ".final.tmp");
+    const char *link = run_path(t->a, t->dir, "final"),
+               *beside = run_path(t->a, t->dir, ".final.tmp");
     unlink(beside);
-    if (symlink(arena_printf(t->a, "ckpt/%s", t->last.name), beside) != 0 || rename(beside, link) != 0)
+    if (symlink(arena_printf(t->a, "ckpt/%s", t->last.name), beside) != 0 ||
+        rename(beside, link) != 0)
         return fail_errno(err, "cannot link %s", link);
     return dir_sync(t->dir, err);
 }
@@ -305,9 +347,13 @@ bool run_train(const char *dir, const struct run_options *o, const struct run_ho
     if (ok && !t.stop) ok = link_final(&t, err);
     if (t.model) stage_close(&t);
     bool stopped = t.stop;
-    if (stopped) journal_state(&t.journal, RUN_STOPPED, t.at.step, "stopped at step %lld; resume goes on from %s", (long long)t.at.step,
-                               t.last.name ? t.last.name : "the start");
-    else if (ok) journal_state(&t.journal, RUN_DONE, t.at.step, "all %lld steps; the model is in %s", (long long)t.at.step, t.last.name);
+    if (stopped)
+        journal_state(&t.journal, RUN_STOPPED, t.at.step,
+                      "stopped at step %lld; resume goes on from %s", (long long)t.at.step,
+                      t.last.name ? t.last.name : "the start");
+    else if (ok)
+        journal_state(&t.journal, RUN_DONE, t.at.step, "all %lld steps; the model is in %s",
+                      (long long)t.at.step, t.last.name);
     else journal_state(&t.journal, RUN_FAILED, t.at.step, "%.400s", err->text);
     plan_close(&t.in);
     if (t.device) t.k->close(t.device);

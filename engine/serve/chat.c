@@ -1,12 +1,16 @@
-/* chat.c - the process that answers for a model that is not training: the engine's messages over its standard
- * input and output. It ends when its input closes. */
+/* chat.c - the process that answers for a model that is not training: the engine's messages over
+ * its standard input and output. It ends when its input closes. */
 #include "engine/serve/wire.h"
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-struct chat { struct wire wire; struct arena *a; bool stop, gone; };
+struct chat {
+    struct wire wire;
+    struct arena *a;
+    bool stop, gone;
+};
 
 static void send_buf(struct chat *c, struct buf *b)
 {
@@ -40,7 +44,8 @@ static void take_ask(struct chat *c, struct answerer *x, struct text line)
     struct buf b = buf_make(&a);
     c->a = &a;
     c->stop = false;
-    bool ok = json_parse(&o, line, "the chat request", (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, &a, &err);
+    bool ok = json_parse(&o, line, "the chat request",
+                         (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, &a, &err);
     if (ok && !json_get(o, "ask")) { /* a stop that came too late */
         arena_drop(&a);
         return;
@@ -49,7 +54,8 @@ static void take_ask(struct chat *c, struct answerer *x, struct text line)
     if (ok) {
         asked.options.token = piece;
         asked.options.arg = c;
-        ok = asked_answer(&asked, x->model, &x->config, x->tokenizer, x->template, &stats, &a, &err);
+        ok =
+            asked_answer(&asked, x->model, &x->config, x->tokenizer, x->template, &stats, &a, &err);
     }
     if (ok) put_answered(&b, &stats);
     else put_refused(&b, text_of(err.text));

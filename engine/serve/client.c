@@ -11,7 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct client { struct wire wire; struct arena arena, reply; int pid; bool gone; struct reply greeting; };
+struct client {
+    struct wire wire;
+    struct arena arena, reply;
+    int pid;
+    bool gone;
+    struct reply greeting;
+};
 
 static struct client *client_make(int in, int out)
 {
@@ -45,15 +51,19 @@ bool client_next(struct client *c, struct reply *out, struct err *err)
     return true;
 }
 
-/* Waits for an answer to an order or a greeting; tokens of a chat that come in between are not lost: there are none yet. */
+/* Waits for an answer to an order or a greeting; tokens of a chat that come in between are not
+ * lost: there are none yet. */
 static bool wait_for(struct client *c, struct reply *r, int milliseconds, struct err *err)
 {
     for (double until = now_monotonic() + milliseconds * 1e-3;;) {
         if (!client_next(c, r, err)) return false;
-        if (r->kind == REPLY_REFUSED || r->kind == REPLY_GONE) return fail(err, "%.*s", (int)r->text.n, r->text.p);
+        if (r->kind == REPLY_REFUSED || r->kind == REPLY_GONE)
+            return fail(err, "%.*s", (int)r->text.n, r->text.p);
         if (r->kind == REPLY_OK || r->kind == REPLY_READY) return true;
         double left = until - now_monotonic();
-        if (left <= 0) return fail(err, "the engine does not answer (2 s); it may be stopped (Ctrl-Z) or very busy");
+        if (left <= 0)
+            return fail(
+                err, "the engine does not answer (2 s); it may be stopped (Ctrl-Z) or very busy");
         poll(&(struct pollfd){c->wire.in, POLLIN, 0}, 1, (int)(left * 1000) + 1);
     }
 }
@@ -68,8 +78,12 @@ bool client_open(struct client **out, const char *run_dir, struct arena *a, stru
     struct text path;
     struct reply r;
     int fd;
-    if (!run_is_held(run_dir)) return fail(err, "run %s is not running; `hone resume %s` starts it again", path_base(run_dir), path_base(run_dir));
-    if (!file_read(&path, path_join(a, run_dir, "socket"), 108, a, err) || !wire_connect(&fd, path.p, err)) return false;
+    if (!run_is_held(run_dir))
+        return fail(err, "run %s is not running; `hone resume %s` starts it again",
+                    path_base(run_dir), path_base(run_dir));
+    if (!file_read(&path, path_join(a, run_dir, "socket"), 108, a, err) ||
+        !wire_connect(&fd, path.p, err))
+        return false;
     struct client *c = client_make(fd, fd);
     struct buf b = buf_make(&c->reply);
     buf_printf(&b, "{\"hello\":\"%s\"}\n", HONE_VERSION);
@@ -85,17 +99,22 @@ bool client_open(struct client **out, const char *run_dir, struct arena *a, stru
 
 struct reply client_greeting(const struct client *c) { return c->greeting; }
 
-static _Noreturn void chat_exec(const char *spec, const struct answerer_options *o, const struct places *p, int in, int out)
+static _Noreturn void chat_exec(const char *spec, const struct answerer_options *o,
+                                const struct places *p, int in, int out)
 {
     char threads[16], context[16];
     const char *argv[20] = {"hone", "engine", "--chat", spec};
     int n = 4;
     snprintf(threads, sizeof threads, "%d", o->threads);
     snprintf(context, sizeof context, "%d", o->context);
-    const char *const more[][2] = {{"--backend", o->backend}, {"--adapter", o->adapter}, {"--dtype", o->dtype}, {"--template", o->template},
-                                   {"--threads", threads}, {"--context", context}};
+    const char *const more[][2] = {{"--backend", o->backend}, {"--adapter", o->adapter},
+                                   {"--dtype", o->dtype},     {"--template", o->template},
+                                   {"--threads", threads},    {"--context", context}};
     for (size_t i = 0; i < COUNT(more); i++)
-        if (more[i][1]) { argv[n++] = more[i][0]; argv[n++] = more[i][1]; }
+        if (more[i][1]) {
+            argv[n++] = more[i][0];
+            argv[n++] = more[i][1];
+        }
     argv[n] = NULL;
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     dup2(in, 0);
@@ -106,13 +125,15 @@ static _Noreturn void chat_exec(const char *spec, const struct answerer_options 
     _exit(127);
 }
 
-bool client_chat_process(struct client **out, const char *spec, const struct answerer_options *o, const struct places *p, struct arena *a, struct err *err)
+bool client_chat_process(struct client **out, const char *spec, const struct answerer_options *o,
+                         const struct places *p, struct arena *a, struct err *err)
 {
     int there[2], back[2];
     (void)a;
     if (pipe2(there, O_CLOEXEC) != 0) return fail_errno(err, "cannot make a pipe");
     if (pipe2(back, O_CLOEXEC) != 0) {
-        close(there[0]); close(there[1]);
+        close(there[0]);
+        close(there[1]);
         return fail_errno(err, "cannot make a pipe");
     }
     int pid = fork();
@@ -120,7 +141,8 @@ bool client_chat_process(struct client **out, const char *spec, const struct ans
     close(there[0]);
     close(back[1]);
     if (pid < 0) {
-        close(there[1]); close(back[0]);
+        close(there[1]);
+        close(back[0]);
         return fail_errno(err, "the system refuses another process");
     }
     *out = client_make(back[0], there[1]);
@@ -156,9 +178,12 @@ bool client_order(struct client *c, enum order_kind kind, double value, struct e
     struct reply r;
     char by[64];
     buf_put(&b, "{", 1);
-    json_put_key(&b, "order"); json_put_text(&b, text_of(order_names[kind]));
-    json_put_key(&b, "value"); json_put_num(&b, value);
-    json_put_key(&b, "by"); json_put_text(&b, text_of(who(by)));
+    json_put_key(&b, "order");
+    json_put_text(&b, text_of(order_names[kind]));
+    json_put_key(&b, "value");
+    json_put_num(&b, value);
+    json_put_key(&b, "by");
+    json_put_text(&b, text_of(who(by)));
     buf_put(&b, "}\n", 2);
     bool ok = send_line(c, &b, err) && wait_for(c, &r, 2000, err);
     arena_drop(&a);
@@ -179,5 +204,6 @@ bool client_ask(struct client *c, const struct chat_request *r, struct err *err)
 bool client_stop_answer(struct client *c, struct err *err)
 {
     static char stop[] = "{\"stop_answer\":true}\n";
-    return (!c->gone && wire_send(&c->wire, (struct text){stop, sizeof stop - 1})) || fail(err, "the engine is gone");
+    return (!c->gone && wire_send(&c->wire, (struct text){stop, sizeof stop - 1})) ||
+           fail(err, "the engine is gone");
 }

@@ -1,4 +1,5 @@
-/* engine.c - the process of a run: one loop that owns the outside world (socket, signals), one worker that owns the device. */
+/* engine.c - the process of a run: one loop that owns the outside world (socket, signals), one
+ * worker that owns the device. */
 #include "engine/serve/launch.h"
 #include "engine/serve/worker.h"
 #include <errno.h>
@@ -13,14 +14,19 @@
 
 #define CLIENTS_MOST 64
 
-struct visitor { struct wire wire; struct arena arena; char name[64]; bool there, greeted; };
+struct visitor {
+    struct wire wire;
+    struct arena arena;
+    char name[64];
+    bool there, greeted;
+};
 struct engine {
     const char *run_dir;
     struct worker *worker;
     int listener, signals, wake;
     struct visitor visitors[CLIENTS_MOST];
-    int chatting;                        /* index of the visitor whose chat is answered, -1: none */
-    int stopped_by;                      /* the signal, 0: none */
+    int chatting;   /* index of the visitor whose chat is answered, -1: none */
+    int stopped_by; /* the signal, 0: none */
 };
 
 static void visitor_leave(struct engine *e, int i)
@@ -52,7 +58,8 @@ static void visitor_come(struct engine *e)
 
 static void tell(struct engine *e, int i, struct buf *b)
 {
-    if (!wire_send(&e->visitors[i].wire, buf_text(b))) visitor_leave(e, i); /* gone, or it does not read */
+    if (!wire_send(&e->visitors[i].wire, buf_text(b)))
+        visitor_leave(e, i); /* gone, or it does not read */
 }
 
 static void refuse(struct engine *e, int i, struct arena *a, const char *sentence)
@@ -66,7 +73,9 @@ static void take_hello(struct engine *e, int i, const struct json *hello, struct
 {
     struct buf b = buf_make(a);
     if (hello->kind != JSON_TEXT || !text_is(hello->text, HONE_VERSION)) {
-        refuse(e, i, a, "this run's engine is hone " HONE_VERSION " and yours is another version: watching works, orders and chat do not");
+        refuse(e, i, a,
+               "this run's engine is hone " HONE_VERSION
+               " and yours is another version: watching works, orders and chat do not");
         return;
     }
     e->visitors[i].greeted = true;
@@ -76,12 +85,14 @@ static void take_hello(struct engine *e, int i, const struct json *hello, struct
 
 static bool order_named(struct order *out, const struct json *o, const char **why)
 {
-    const struct json *name = json_get(o, "order"), *value = json_get(o, "value"), *by = json_get(o, "by");
+    const struct json *name = json_get(o, "order"), *value = json_get(o, "value"),
+                      *by = json_get(o, "by");
     *why = "the order is not one of pause, continue, save, stop, learning_rate";
     for (int k = 0; k < ORDERS; k++) {
         if (name->kind != JSON_TEXT || !text_is(name->text, order_names[k])) continue;
         *out = (struct order){.kind = (enum order_kind)k, .value = value ? value->number : 0};
-        snprintf(out->by, sizeof out->by, "%.60s", by && by->kind == JSON_TEXT ? by->text.p : "somebody");
+        snprintf(out->by, sizeof out->by, "%.60s",
+                 by && by->kind == JSON_TEXT ? by->text.p : "somebody");
         *why = "a learning rate is a number over 0 and at most 1";
         return k != ORDER_LEARNING_RATE || (out->value > 0 && out->value <= 1);
     }
@@ -93,8 +104,14 @@ static void take_order(struct engine *e, int i, const struct json *o, struct are
     struct order order;
     const char *why;
     struct buf b = buf_make(a);
-    if (!order_named(&order, o, &why)) { refuse(e, i, a, why); return; }
-    if (!worker_order(e->worker, &order)) { refuse(e, i, a, "64 orders wait already"); return; }
+    if (!order_named(&order, o, &why)) {
+        refuse(e, i, a, why);
+        return;
+    }
+    if (!worker_order(e->worker, &order)) {
+        refuse(e, i, a, "64 orders wait already");
+        return;
+    }
     if (order.kind == ORDER_STOP) worker_stop_answer(e->worker);
     buf_printf(&b, "{\"ok\":true}\n");
     tell(e, i, &b);
@@ -102,7 +119,8 @@ static void take_order(struct engine *e, int i, const struct json *o, struct are
 
 static void take_ask(struct engine *e, int i, struct text line, struct arena *a)
 {
-    if (e->chatting >= 0 || !worker_ask(e->worker, line)) refuse(e, i, a, "another chat is being answered; wait for its end");
+    if (e->chatting >= 0 || !worker_ask(e->worker, line))
+        refuse(e, i, a, "another chat is being answered; wait for its end");
     else e->chatting = i;
 }
 
@@ -111,14 +129,16 @@ static void take_line(struct engine *e, int i, struct text line)
     struct arena a = arena_make(0);
     struct err err;
     const struct json *o, *hello;
-    if (!json_parse(&o, line, "your message", (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, &a, &err))
+    if (!json_parse(&o, line, "your message",
+                    (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, &a, &err))
         refuse(e, i, &a, err.text);
     else if ((hello = json_get(o, "hello"))) take_hello(e, i, hello, &a);
     else if (!e->visitors[i].greeted) refuse(e, i, &a, "say hello first");
     else if (json_get(o, "order")) take_order(e, i, o, &a);
     else if (json_get(o, "ask")) take_ask(e, i, line, &a);
-    else if (json_get(o, "stop_answer")) { if (e->chatting == i) worker_stop_answer(e->worker); }
-    else refuse(e, i, &a, "the message is not one of hello, order, ask, stop_answer");
+    else if (json_get(o, "stop_answer")) {
+        if (e->chatting == i) worker_stop_answer(e->worker);
+    } else refuse(e, i, &a, "the message is not one of hello, order, ask, stop_answer");
     arena_drop(&a);
 }
 
@@ -126,7 +146,8 @@ static void visitor_read(struct engine *e, int i)
 {
     struct text line;
     bool gone = false;
-    while (e->visitors[i].there && wire_line(&e->visitors[i].wire, &line, &gone)) take_line(e, i, line);
+    while (e->visitors[i].there && wire_line(&e->visitors[i].wire, &line, &gone))
+        take_line(e, i, line);
     if (gone) visitor_leave(e, i);
 }
 
@@ -136,7 +157,8 @@ static void worker_said(struct engine *e)
     uint64_t n;
     struct arena a = arena_make(0);
     struct buf b = buf_make(&a);
-    if (read(e->wake, &n, sizeof n) < 0 && errno != EAGAIN) say(LOG_WARN, "eventfd: %s", strerror(errno));
+    if (read(e->wake, &n, sizeof n) < 0 && errno != EAGAIN)
+        say(LOG_WARN, "eventfd: %s", strerror(errno));
     if (worker_reply(e->worker, &b) && e->chatting >= 0) {
         int i = e->chatting;
         bool last = memmem(b.p, b.n, "{\"answered\":", 12) || memmem(b.p, b.n, "{\"refused\":", 11);
@@ -161,14 +183,18 @@ static void loop(struct engine *e)
 {
     bool ok;
     while (!worker_ended(e->worker, &ok)) {
-        struct pollfd fds[3 + CLIENTS_MOST] = {{e->listener, POLLIN, 0}, {e->signals, POLLIN, 0}, {e->wake, POLLIN, 0}};
+        struct pollfd fds[3 + CLIENTS_MOST] = {
+            {e->listener, POLLIN, 0}, {e->signals, POLLIN, 0}, {e->wake, POLLIN, 0}};
         for (int i = 0; i < CLIENTS_MOST; i++) {
             struct visitor *v = &e->visitors[i];
-            fds[3 + i] = (struct pollfd){v->there ? v->wire.in : -1, (short)(POLLIN | (v->there && v->wire.n_put ? POLLOUT : 0)), 0};
+            fds[3 + i] =
+                (struct pollfd){v->there ? v->wire.in : -1,
+                                (short)(POLLIN | (v->there && v->wire.n_put ? POLLOUT : 0)), 0};
         }
         if (poll(fds, COUNT(fds), 1000) < 0) continue;
         for (int i = 0; i < CLIENTS_MOST; i++) {
-            if (fds[3 + i].revents & POLLOUT && !wire_flush(&e->visitors[i].wire)) visitor_leave(e, i);
+            if (fds[3 + i].revents & POLLOUT && !wire_flush(&e->visitors[i].wire))
+                visitor_leave(e, i);
             if (fds[3 + i].revents & (POLLIN | POLLHUP | POLLERR)) visitor_read(e, i);
         }
         if (fds[2].revents) worker_said(e);
@@ -193,7 +219,8 @@ static bool outside_open(struct engine *e, const struct places *p, struct arena 
     e->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     e->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (e->signals < 0 || e->wake < 0) return fail_errno(err, "cannot make the loop's descriptors");
-    if (!wire_path(path, e->run_dir, p->home, err) || !wire_listen(&e->listener, path, err)) return false;
+    if (!wire_path(path, e->run_dir, p->home, err) || !wire_listen(&e->listener, path, err))
+        return false;
     return file_replace(path_join(a, e->run_dir, "socket"), text_of(path), err);
 }
 
@@ -210,7 +237,8 @@ int serve_engine(const char *run_dir, int lock, const struct run_options *o, con
         return 1;
     }
     fcntl(lock, F_SETFD, FD_CLOEXEC);
-    if (!outside_open(&e, p, &a, &err) || !(e.worker = worker_start(run_dir, o, p, e.wake, &a, &err))) {
+    if (!outside_open(&e, p, &a, &err) ||
+        !(e.worker = worker_start(run_dir, o, p, e.wake, &a, &err))) {
         say(LOG_ERROR, "%s", err.text);
         return 1;
     }

@@ -1,4 +1,5 @@
-/* follow.c - events.jsonl from a byte on. A slow viewer is a file offset: nothing grows in the engine. */
+/* follow.c - events.jsonl from a byte on. A slow viewer is a file offset: nothing grows in the
+ * engine. */
 #include "engine/serve/serve.h"
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +16,9 @@ bool follow_open(struct follower *f, const char *run_dir, struct arena *a, struc
     return file_open(&f->fd, &size, f->path, err);
 }
 
-bool follow_read(struct follower *f, int *n, void (*each)(void *arg, const struct event *e, struct text line), void *arg, struct err *err)
+bool follow_read(struct follower *f, int *n,
+                 void (*each)(void *arg, const struct event *e, struct text line), void *arg,
+                 struct err *err)
 {
     struct arena scratch = arena_make(0);
     char *piece = arena_take(&scratch, 1, PIECE);
@@ -28,7 +31,8 @@ bool follow_read(struct follower *f, int *n, void (*each)(void *arg, const struc
             return fail_errno(err, "cannot read %s", f->path);
         }
         size_t at = 0;
-        for (char *end; at < (size_t)got && (end = memchr(piece + at, '\n', (size_t)got - at)); at = (size_t)(end - piece) + 1) {
+        for (char *end; at < (size_t)got && (end = memchr(piece + at, '\n', (size_t)got - at));
+             at = (size_t)(end - piece) + 1) {
             struct event e;
             struct err unknown;
             struct arena_mark m = arena_mark(&scratch);

@@ -1,9 +1,11 @@
 /* launch.c - starting a run's engine so that nothing of the caller's world reaches it.
  *
- *   caller -- fork --> between (setsid, exits) -- fork --> parent (holds RUN/lock) -- fork, exec --> engine
+ *   caller -- fork --> between (setsid, exits) -- fork --> parent (holds RUN/lock) -- fork, exec
+ * --> engine
  *
- * The parent's few lines hold the lock together with the engine (one shared descriptor), wait for it and write how
- * it ended as the last event. A pipe that closes at exec tells the caller that the engine runs, or why not. */
+ * The parent's few lines hold the lock together with the engine (one shared descriptor), wait for
+ * it and write how it ended as the last event. A pipe that closes at exec tells the caller that the
+ * engine runs, or why not. */
 #include "engine/run/folder.h"
 #include "engine/serve/launch.h"
 #include <errno.h>
@@ -25,8 +27,10 @@ static void lock_sign(int fd)
 {
     char host[65] = "", text[256];
     gethostname(host, sizeof host - 1);
-    int n = snprintf(text, sizeof text, "host %s pid %d started %.0f\n", host, (int)getpid(), now_unix());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) say(LOG_WARN, "the lock file could not be signed");
+    int n = snprintf(text, sizeof text, "host %s pid %d started %.0f\n", host, (int)getpid(),
+                     now_unix());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
+        say(LOG_WARN, "the lock file could not be signed");
 }
 
 bool lock_take(int *fd, const char *run_dir, struct err *err)
@@ -42,10 +46,13 @@ bool lock_take(int *fd, const char *run_dir, struct err *err)
             holder[n > 0 ? n - 1 : 0] = 0;
             close(*fd);
             *fd = -1;
-            return fail(err, "run %s is held already (%s)", path_base(run_dir), holder[0] ? holder : "its engine is starting");
+            return fail(err, "run %s is held already (%s)", path_base(run_dir),
+                        holder[0] ? holder : "its engine is starting");
         }
-        /* Somebody may have removed the file in between: then this lock is on a file that nobody else sees. */
-        if (fstat(*fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) {
+        /* Somebody may have removed the file in between: then this lock is on a file that nobody
+         * else sees. */
+        if (fstat(*fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino &&
+            mine.st_dev == there.st_dev) {
             lock_sign(*fd);
             return true;
         }
@@ -63,9 +70,11 @@ static int64_t oom_kills(void)
     struct text t;
     struct err ignored;
     int64_t n = 0;
-    static const char *const files[] = {"/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"};
+    static const char *const files[] = {"/sys/fs/cgroup/memory.events",
+                                        "/sys/fs/cgroup/memory/memory.oom_control"};
     for (size_t i = 0; i < COUNT(files); i++) {
-        const char *hit = file_read(&t, files[i], 65536, &a, &ignored) ? strstr(t.p, "oom_kill ") : NULL;
+        const char *hit =
+            file_read(&t, files[i], 65536, &a, &ignored) ? strstr(t.p, "oom_kill ") : NULL;
         if (hit) n = strtoll(hit + 9, NULL, 10);
     }
     arena_drop(&a);
@@ -78,11 +87,20 @@ static void write_end(const char *run_dir, int status, bool oom)
     struct arena a = arena_make(0);
     struct journal j = {.events = -1, .metrics = -1};
     struct err err;
-    if (journal_open(&j, run_dir, &a, &err) && j.now.state != RUN_DONE && j.now.state != RUN_STOPPED && j.now.state != RUN_FAILED) {
-        if (oom) journal_state(&j, RUN_FAILED, j.now.step, "killed by the kernel: out of memory. Lower micro_batch_size or max_length, then resume");
-        else if (WIFSIGNALED(status)) journal_state(&j, RUN_FAILED, j.now.step, "the engine was killed by signal %d (%s); resume goes on from the last checkpoint",
-                                                    WTERMSIG(status), strsignal(WTERMSIG(status)));
-        else journal_state(&j, RUN_FAILED, j.now.step, "the engine ended with status %d; see engine.log", WEXITSTATUS(status));
+    if (journal_open(&j, run_dir, &a, &err) && j.now.state != RUN_DONE &&
+        j.now.state != RUN_STOPPED && j.now.state != RUN_FAILED) {
+        if (oom)
+            journal_state(&j, RUN_FAILED, j.now.step,
+                          "killed by the kernel: out of memory. Lower micro_batch_size or "
+                          "max_length, then resume");
+        else if (WIFSIGNALED(status))
+            journal_state(
+                &j, RUN_FAILED, j.now.step,
+                "the engine was killed by signal %d (%s); resume goes on from the last checkpoint",
+                WTERMSIG(status), strsignal(WTERMSIG(status)));
+        else
+            journal_state(&j, RUN_FAILED, j.now.step,
+                          "the engine ended with status %d; see engine.log", WEXITSTATUS(status));
     }
     journal_close(&j);
     arena_drop(&a);
@@ -94,19 +112,21 @@ static _Noreturn void parent_wait(pid_t engine, const char *run_dir, int64_t oom
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     while (waitpid(engine, &status, 0) < 0 && errno == EINTR) {}
-    write_end(run_dir, status, WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && oom_kills() > oom_before);
+    write_end(run_dir, status,
+              WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && oom_kills() > oom_before);
     _exit(0);
 }
 
-static void engine_exec(const char *run_dir, const struct run_options *o, const struct places *p, int lock)
+static void engine_exec(const char *run_dir, const struct run_options *o, const struct places *p,
+                        int lock)
 {
     char lock_text[16], threads[16];
     snprintf(lock_text, sizeof lock_text, "%d", lock);
     snprintf(threads, sizeof threads, "%d", o->threads);
-    fcntl(lock, F_SETFD, 0); /* the engine keeps it */
+    fcntl(lock, F_SETFD, 0);                        /* the engine keeps it */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core would hold the model */
-    execl(p->program, "hone", "engine", run_dir, "--locked", lock_text, "--backend", o->backend ? o->backend : "cpu",
-          "--threads", threads, (char *)NULL);
+    execl(p->program, "hone", "engine", run_dir, "--locked", lock_text, "--backend",
+          o->backend ? o->backend : "cpu", "--threads", threads, (char *)NULL);
 }
 
 static void tell(int pipe_end, const char *sentence)
@@ -126,7 +146,8 @@ static void detach_output(const char *run_dir)
     if (log >= 0) dup2(log, 2);
 }
 
-static _Noreturn void parent_main(const char *run_dir, const struct run_options *o, const struct places *p, int ready)
+static _Noreturn void parent_main(const char *run_dir, const struct run_options *o,
+                                  const struct places *p, int ready)
 {
     struct err err;
     int lock;
@@ -146,7 +167,8 @@ static _Noreturn void parent_main(const char *run_dir, const struct run_options 
     parent_wait(engine, run_dir, oom);
 }
 
-bool serve_launch(const char *run_dir, const struct run_options *o, const struct places *p, struct err *err)
+bool serve_launch(const char *run_dir, const struct run_options *o, const struct places *p,
+                  struct err *err)
 {
     int ends[2];
     char why[1024];
@@ -170,7 +192,8 @@ bool serve_launch(const char *run_dir, const struct run_options *o, const struct
     int ready = poll(&wait, 1, 10000);
     ssize_t n = ready > 0 ? read(ends[0], why, sizeof why - 1) : 0;
     close(ends[0]);
-    if (ready == 0) return fail(err, "the engine of %s did not start within 10 s; see engine.log", run_dir);
+    if (ready == 0)
+        return fail(err, "the engine of %s did not start within 10 s; see engine.log", run_dir);
     if (n <= 0) return true;
     why[n] = 0;
     return fail(err, "%s", why);

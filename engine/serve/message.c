@@ -3,10 +3,26 @@
 #include <math.h>
 #include <string.h>
 
-static void put_num(struct buf *b, const char *key, double v) { json_put_key(b, key); json_put_num(b, v); }
-static void put_int(struct buf *b, const char *key, int64_t v) { json_put_key(b, key); json_put_int(b, v); }
-static void put_text(struct buf *b, const char *key, struct text v) { json_put_key(b, key); json_put_text(b, v); }
-static void put_bool(struct buf *b, const char *key, bool v) { json_put_key(b, key); buf_printf(b, v ? "true" : "false"); }
+static void put_num(struct buf *b, const char *key, double v)
+{
+    json_put_key(b, key);
+    json_put_num(b, v);
+}
+static void put_int(struct buf *b, const char *key, int64_t v)
+{
+    json_put_key(b, key);
+    json_put_int(b, v);
+}
+static void put_text(struct buf *b, const char *key, struct text v)
+{
+    json_put_key(b, key);
+    json_put_text(b, v);
+}
+static void put_bool(struct buf *b, const char *key, bool v)
+{
+    json_put_key(b, key);
+    buf_printf(b, v ? "true" : "false");
+}
 
 void put_ask(struct buf *b, const struct chat_request *r)
 {
@@ -34,23 +50,28 @@ void put_ask(struct buf *b, const struct chat_request *r)
     buf_put(b, "}}\n", 3);
 }
 
-static bool asked_messages(struct asked *out, const struct json *list, struct arena *a, struct err *err)
+static bool asked_messages(struct asked *out, const struct json *list, struct arena *a,
+                           struct err *err)
 {
     if (!list || list->kind != JSON_ARRAY || list->n == 0 || list->n > 10000)
         return fail(err, "a chat has 1 to 10,000 messages");
     out->messages = NEW_N(a, struct message, list->n);
     out->n = list->n;
     for (int i = 0; i < list->n; i++)
-        if (!json_get_text(&out->messages[i].role, &list->items[i], "role", "a chat message", err) ||
-            !json_get_text(&out->messages[i].content, &list->items[i], "content", "a chat message", err))
+        if (!json_get_text(&out->messages[i].role, &list->items[i], "role", "a chat message",
+                           err) ||
+            !json_get_text(&out->messages[i].content, &list->items[i], "content", "a chat message",
+                           err))
             return false;
     return true;
 }
 
-static bool asked_stops(struct answer_options *o, const struct json *list, struct arena *a, struct err *err)
+static bool asked_stops(struct answer_options *o, const struct json *list, struct arena *a,
+                        struct err *err)
 {
     if (!list) return true;
-    if (list->kind != JSON_ARRAY || list->n > 16) return fail(err, "a chat has at most 16 stop texts");
+    if (list->kind != JSON_ARRAY || list->n > 16)
+        return fail(err, "a chat has at most 16 stop texts");
     const char **stops = NEW_N(a, const char *, list->n);
     for (int i = 0; i < list->n; i++) {
         if (list->items[i].kind != JSON_TEXT) return fail(err, "stop text %d is no text", i + 1);
@@ -67,27 +88,34 @@ bool asked_read(struct asked *out, const struct json *ask, struct arena *a, stru
     double temperature = 0.7, top_p = 1, penalty = 1;
     int64_t top_k = 0, tokens = 256, seed = 0;
     *out = (struct asked){.n = 0};
-    if (!asked_messages(out, json_get(ask, "messages"), a, err) || !asked_stops(&out->options, json_get(ask, "stop"), a, err) ||
-        !json_get_bool(&out->raw, ask, "raw", where, err) || !json_get_bool(&out->adapter_off, ask, "adapter_off", where, err) ||
-        !json_get_num(&temperature, ask, "temperature", 0, 100, where, err) || !json_get_num(&top_p, ask, "top_p", 0, 1, where, err) ||
+    if (!asked_messages(out, json_get(ask, "messages"), a, err) ||
+        !asked_stops(&out->options, json_get(ask, "stop"), a, err) ||
+        !json_get_bool(&out->raw, ask, "raw", where, err) ||
+        !json_get_bool(&out->adapter_off, ask, "adapter_off", where, err) ||
+        !json_get_num(&temperature, ask, "temperature", 0, 100, where, err) ||
+        !json_get_num(&top_p, ask, "top_p", 0, 1, where, err) ||
         !json_get_num(&penalty, ask, "repetition_penalty", 0.01, 100, where, err) ||
         !json_get_int(&top_k, ask, "top_k", 0, 1 << 24, where, err) ||
-        !json_get_int(&tokens, ask, "max_new_tokens", 1, 1 << 24, where, err) || !json_get_int(&seed, ask, "seed", 0, INT64_MAX, where, err))
+        !json_get_int(&tokens, ask, "max_new_tokens", 1, 1 << 24, where, err) ||
+        !json_get_int(&seed, ask, "seed", 0, INT64_MAX, where, err))
         return false;
-    out->options.sampling = (struct sampling){(float)temperature, (float)top_p, (float)penalty, (int)top_k};
+    out->options.sampling =
+        (struct sampling){(float)temperature, (float)top_p, (float)penalty, (int)top_k};
     out->options.max_new_tokens = (int)tokens;
     out->options.seed = (uint64_t)seed;
     out->options.trim = !out->raw;
     return true;
 }
 
-bool asked_answer(struct asked *x, struct model *m, const struct model_config *c, const struct tokenizer *tok,
-                  const struct template *tpl, struct answer_stats *stats, struct arena *a, struct err *err)
+bool asked_answer(struct asked *x, struct model *m, const struct model_config *c,
+                  const struct tokenizer *tok, const struct template *tpl,
+                  struct answer_stats *stats, struct arena *a, struct err *err)
 {
     struct ids prompt = {.a = a};
     struct buf out = buf_make(a);
     if (x->raw && tokenizer_adds_bos(tok)) ids_put(&prompt, tokenizer_bos(tok));
-    bool ok = x->raw ? tokenizer_encode(tok, &prompt, x->messages[x->n - 1].content, ENCODE_SPECIAL, NULL, a, err)
+    bool ok = x->raw ? tokenizer_encode(tok, &prompt, x->messages[x->n - 1].content, ENCODE_SPECIAL,
+                                        NULL, a, err)
                      : prompt_encode(&prompt, tok, tpl, x->messages, x->n, err);
     if (!ok) return false;
     if (x->adapter_off) {
@@ -155,8 +183,12 @@ static double num_of(const struct json *o, const char *key)
 static void answered_read(struct answer_stats *s, const struct json *o)
 {
     const struct json *ended = json_get(o, "ended");
-    *s = (struct answer_stats){(int)int_of(o, "prompt_tokens"), (int)int_of(o, "tokens"), (int)int_of(o, "context_used"),
-                               (int)int_of(o, "context"), num_of(o, "prompt_seconds"), num_of(o, "seconds"),
+    *s = (struct answer_stats){(int)int_of(o, "prompt_tokens"),
+                               (int)int_of(o, "tokens"),
+                               (int)int_of(o, "context_used"),
+                               (int)int_of(o, "context"),
+                               num_of(o, "prompt_seconds"),
+                               num_of(o, "seconds"),
                                ended && ended->kind == JSON_TEXT ? ended->text.p : ""};
 }
 
@@ -165,7 +197,8 @@ bool reply_read(struct reply *out, struct text line, struct arena *a)
     const struct json *o, *v;
     struct err err;
     *out = (struct reply){.kind = REPLY_NONE, .step = -1};
-    if (!json_parse(&o, line, "the engine's reply", (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, a, &err)) {
+    if (!json_parse(&o, line, "the engine's reply",
+                    (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, a, &err)) {
         out->kind = REPLY_GONE;
         out->text = text_of(arena_printf(a, "%s", err.text));
     } else if ((v = json_get(o, "token")) && v->kind == JSON_TEXT) {

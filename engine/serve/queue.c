@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 /* Locked under a hidden name first, so that nobody sees a ticket that is not locked yet. */
-bool ticket_take(struct ticket *t, const char *home, const char *device, const char *label, struct err *err)
+bool ticket_take(struct ticket *t, const char *home, const char *device, const char *label,
+                 struct err *err)
 {
     char dir[3072], hidden[4096];
     t->fd = t->device = -1;
@@ -58,7 +59,8 @@ bool ticket_is_first(struct ticket *t, char ahead[64])
     }
     /* Names sort by a clock that may jump back, so the device itself is a lock too. */
     if (first && t->device < 0) {
-        int fd = open(path_join(&a, dir, ".device"), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int fd =
+            open(path_join(&a, dir, ".device"), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         first = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
         if (first) t->device = fd;
         else if (fd >= 0) close(fd);

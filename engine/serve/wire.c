@@ -1,4 +1,5 @@
-/* wire.c - lines over a descriptor that never blocks, and the unix socket (the only file that knows sockets). */
+/* wire.c - lines over a descriptor that never blocks, and the unix socket (the only file that knows
+ * sockets). */
 #include "engine/serve/wire.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,8 @@ struct wire wire_make(int in, int out, struct arena *a)
 {
     no_blocking(in);
     no_blocking(out);
-    return (struct wire){in, out, arena_take(a, 1, WIRE_LINE_MOST + 1), 0, 0, arena_take(a, 1, WIRE_OUT_MOST), 0};
+    return (struct wire){
+        in, out, arena_take(a, 1, WIRE_LINE_MOST + 1), 0, 0, arena_take(a, 1, WIRE_OUT_MOST), 0};
 }
 
 bool wire_line(struct wire *w, struct text *line, bool *gone)
@@ -34,11 +36,17 @@ bool wire_line(struct wire *w, struct text *line, bool *gone)
             w->line = line->n + 1;
             return true;
         }
-        if (w->n == WIRE_LINE_MOST) { *gone = true; return false; } /* no message is that long */
+        if (w->n == WIRE_LINE_MOST) {
+            *gone = true;
+            return false;
+        } /* no message is that long */
         ssize_t n = read(w->in, w->got + w->n, WIRE_LINE_MOST - w->n);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-        if (n <= 0) { *gone = true; return false; }
+        if (n <= 0) {
+            *gone = true;
+            return false;
+        }
         w->n += (size_t)n;
     }
 }
@@ -75,7 +83,9 @@ static bool safe_folder(const char *dir, struct err *err)
     if (mkdir(dir, 0700) != 0 && errno != EEXIST) return fail_errno(err, "cannot make %s", dir);
     if (lstat(dir, &st) != 0) return fail_errno(err, "cannot look at %s", dir);
     if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
-        return fail(err, "%s is not a folder of yours with mode 0700, so nothing is put there; remove it", dir);
+        return fail(
+            err, "%s is not a folder of yours with mode 0700, so nothing is put there; remove it",
+            dir);
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* worker.c - the worker thread: the queue for the device, then the loop that trains, with chats in between. */
+/* worker.c - the worker thread: the queue for the device, then the loop that trains, with chats in
+ * between. */
 #include "engine/serve/worker.h"
 #include "engine/run/folder.h"
 #include "engine/serve/queue.h"
@@ -21,12 +22,15 @@ struct worker {
     const struct places *places;
     int wake;
 
-    struct order orders[ORDERS_MOST]; int n_orders;
-    char *ask; size_t ask_n;            /* a chat that waits or is being answered; 0: none */
-    bool asked, stop_answer;            /* asked: it waits */
-    char *replies; size_t replies_n;
+    struct order orders[ORDERS_MOST];
+    int n_orders;
+    char *ask;
+    size_t ask_n;            /* a chat that waits or is being answered; 0: none */
+    bool asked, stop_answer; /* asked: it waits */
+    char *replies;
+    size_t replies_n;
     bool ended, ok;
-    struct arena chat;                  /* of one answer */
+    struct arena chat; /* of one answer */
 };
 
 static void wake_loop(struct worker *w)
@@ -126,15 +130,16 @@ static bool piece(void *arg, struct text t)
     return reply(w, buf_text(&b));
 }
 
-static void answer_chat(struct worker *w, struct model *m, const struct model_config *c, const struct tokenizer *tok,
-                        const struct template *tpl, int64_t step)
+static void answer_chat(struct worker *w, struct model *m, const struct model_config *c,
+                        const struct tokenizer *tok, const struct template *tpl, int64_t step)
 {
     struct err err;
     struct asked x;
     struct answer_stats stats;
     const struct json *o;
     struct buf b = buf_make(&w->chat);
-    bool ok = json_parse(&o, (struct text){w->ask, w->ask_n}, "the chat request", (struct json_limits){.depth = 16}, &w->chat, &err) &&
+    bool ok = json_parse(&o, (struct text){w->ask, w->ask_n}, "the chat request",
+                         (struct json_limits){.depth = 16}, &w->chat, &err) &&
               asked_read(&x, json_get(o, "ask"), &w->chat, &err);
     if (ok) {
         x.options.token = piece;
@@ -150,8 +155,8 @@ static void answer_chat(struct worker *w, struct model *m, const struct model_co
 }
 
 /* Training waits while an answer is written: an update would change the weights under its cache. */
-static void chat_between(void *arg, struct model *m, const struct model_config *c, const struct tokenizer *tok,
-                         const struct template *tpl, int64_t step)
+static void chat_between(void *arg, struct model *m, const struct model_config *c,
+                         const struct tokenizer *tok, const struct template *tpl, int64_t step)
 {
     struct worker *w = arg;
     pthread_mutex_lock(&w->lock);
@@ -166,15 +171,17 @@ static void chat_between(void *arg, struct model *m, const struct model_config *
     pthread_mutex_unlock(&w->lock);
 }
 
-static void nothing_to_tell(void *arg, const struct event *e) { (void)arg; (void)e; }
-
-static void nap(void)
+static void nothing_to_tell(void *arg, const struct event *e)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
+    (void)arg;
+    (void)e;
 }
 
+static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL); }
+
 /* false: an order to stop came while waiting, or the queue cannot be used. */
-static bool wait_turn(struct worker *w, struct ticket *t, bool *stopped, struct arena *a, struct err *err)
+static bool wait_turn(struct worker *w, struct ticket *t, bool *stopped, struct arena *a,
+                      struct err *err)
 {
     char ahead[64] = "";
     struct journal j = {.events = -1, .metrics = -1};
@@ -188,7 +195,8 @@ static bool wait_turn(struct worker *w, struct ticket *t, bool *stopped, struct 
         nap();
         while (take_order(w, &o, false)) *stopped = *stopped || o.kind == ORDER_STOP;
     }
-    if (*stopped) journal_state(&j, RUN_STOPPED, j.now.step, "stopped while it waited for the device");
+    if (*stopped)
+        journal_state(&j, RUN_STOPPED, j.now.step, "stopped while it waited for the device");
     journal_close(&j);
     return !*stopped;
 }
@@ -213,11 +221,17 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-struct worker *worker_start(const char *run_dir, const struct run_options *o, const struct places *p, int wake, struct arena *a, struct err *err)
+struct worker *worker_start(const char *run_dir, const struct run_options *o,
+                            const struct places *p, int wake, struct arena *a, struct err *err)
 {
     struct worker *w = NEW(a, struct worker);
-    *w = (struct worker){.run_dir = run_dir, .options = o, .places = p, .wake = wake, .ask = arena_take(a, 1, WIRE_LINE_MOST),
-                         .replies = arena_take(a, 1, REPLIES_MOST), .chat = arena_make(0)};
+    *w = (struct worker){.run_dir = run_dir,
+                         .options = o,
+                         .places = p,
+                         .wake = wake,
+                         .ask = arena_take(a, 1, WIRE_LINE_MOST),
+                         .replies = arena_take(a, 1, REPLIES_MOST),
+                         .chat = arena_make(0)};
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->something, NULL);
     errno = pthread_create(&w->thread, NULL, worker_main, w);

@@ -1,5 +1,6 @@
-/* count.c - a preload library that counts what the engine asks of the system: HONE_COUNT names a file to which, at every
- * step event, the number of allocations so far is written, and at the end of the process the anonymous maps over 1 MiB. */
+/* count.c - a preload library that counts what the engine asks of the system: HONE_COUNT names a
+ * file to which, at every step event, the number of allocations so far is written, and at the end
+ * of the process the anonymous maps over 1 MiB. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -11,9 +12,12 @@
 #include <unistd.h>
 
 static atomic_long calls;
-static struct { void *p; size_t n; } maps[256];
+static struct {
+    void *p;
+    size_t n;
+} maps[256];
 static int n_maps;
-static char early[65536];   /* dlsym itself allocates before malloc is found */
+static char early[65536]; /* dlsym itself allocates before malloc is found */
 static size_t early_n;
 
 void *malloc(size_t n)
@@ -37,7 +41,8 @@ void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
     static void *(*real)(void *, size_t, int, int, int, off_t);
     if (!real) real = (void *(*)(void *, size_t, int, int, int, off_t))dlsym(RTLD_NEXT, "mmap");
     void *p = real(at, n, protection, flags, fd, offset);
-    if ((flags & MAP_ANONYMOUS) && n >= 1 << 20 && n_maps < 256) maps[n_maps].p = p, maps[n_maps++].n = n;
+    if ((flags & MAP_ANONYMOUS) && n >= 1 << 20 && n_maps < 256)
+        maps[n_maps].p = p, maps[n_maps++].n = n;
     return p;
 }
 
@@ -45,7 +50,7 @@ static void note(const char *text)
 {
     static ssize_t (*real)(int, const void *, size_t);
     static FILE *out;
-    if (!real) real = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    if (!real) real = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     if (!out && getenv("HONE_COUNT")) out = fopen(getenv("HONE_COUNT"), "a");
     if (out) real(fileno(out), text, strlen(text));
 }
@@ -54,7 +59,7 @@ ssize_t write(int fd, const void *p, size_t n)
 {
     static ssize_t (*real)(int, const void *, size_t);
     char line[64];
-    if (!real) real = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    if (!real) real = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     if (n > 60 && memcmp(p, "{\"v\":1,", 7) == 0 && memmem(p, n, "\"kind\":\"step\"", 13)) {
         snprintf(line, sizeof line, "step %ld\n", (long)calls);
         note(line);

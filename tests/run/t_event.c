@@ -1,4 +1,5 @@
-/* t_event.c - engine/run/event.h, and how a run's folder keeps events: torn lines, full disks, dropped steps. */
+/* t_event.c - engine/run/event.h, and how a run's folder keeps events: torn lines, full disks,
+ * dropped steps. */
 #include "tests/test.h"
 #include "engine/format/json.h"
 #include "engine/run/folder.h"
@@ -25,7 +26,14 @@ static int folder_drop(void **state)
 
 static struct event step(int64_t n, double loss)
 {
-    return (struct event){.kind = EV_STEP, .step = {.step = n, .stage = TEXT("align"), .loss = loss, .lr = 1e-3, .tokens = 64, .trained = 60, .seconds = 0.5}};
+    return (struct event){.kind = EV_STEP,
+                          .step = {.step = n,
+                                   .stage = TEXT("align"),
+                                   .loss = loss,
+                                   .lr = 1e-3,
+                                   .tokens = 64,
+                                   .trained = 60,
+                                   .seconds = 0.5}};
 }
 
 static void every_kind_reads_back_as_it_was_written(void **state)
@@ -34,14 +42,19 @@ static void every_kind_reads_back_as_it_was_written(void **state)
     struct arena a = arena_make(0);
     for (int k = 0; k < EV_KINDS; k++) {
         const struct event_info *info = &event_infos[k];
-        struct event e = {.kind = (enum event_kind)k, .seq = 7, .t = 1790000000.125, .has = EVENT_ALL}, back;
+        struct event e = {.kind = (enum event_kind)k,
+                          .seq = 7,
+                          .t = 1790000000.125,
+                          .has = EVENT_ALL},
+                     back;
         struct err err;
         char line[EVENT_LINE_MOST];
         for (int i = 0; i < info->n; i++) {
             char *at = (char *)&e + info->fields[i].at;
             if (info->fields[i].type == EVENT_INT) *(event_INT *)(void *)at = 1000 + i;
             if (info->fields[i].type == EVENT_NUM) *(event_NUM *)(void *)at = 0.1 + i;
-            if (info->fields[i].type == EVENT_STR) *(event_STR *)(void *)at = TEXT("红 \"q\" \x1b\n");
+            if (info->fields[i].type == EVENT_STR)
+                *(event_STR *)(void *)at = TEXT("红 \"q\" \x1b\n");
         }
         size_t n = event_write(&e, line);
         assert_true(n > 0 && line[n - 1] == '\n' && memchr(line, '\n', n - 1) == NULL);
@@ -50,9 +63,12 @@ static void every_kind_reads_back_as_it_was_written(void **state)
         assert_int_equal(back.seq, 7);
         assert_int_equal(back.has, (1u << info->n) - 1);
         for (int i = 0; i < info->n; i++) {
-            const char *x = (const char *)&e + info->fields[i].at, *y = (const char *)&back + info->fields[i].at;
+            const char *x = (const char *)&e + info->fields[i].at,
+                       *y = (const char *)&back + info->fields[i].at;
             if (info->fields[i].type != EVENT_STR) assert_memory_equal(x, y, 8);
-            else assert_true(text_equal(*(const struct text *)(const void *)x, *(const struct text *)(const void *)y));
+            else
+                assert_true(text_equal(*(const struct text *)(const void *)x,
+                                       *(const struct text *)(const void *)y));
         }
         assert_true(strlen(info->fields[0].says) > 0);
     }
@@ -84,7 +100,8 @@ static void a_long_text_is_cut_so_that_the_line_fits(void **state)
     struct arena a = arena_make(0);
     char *big = arena_take(&a, 1, 9000);
     for (int i = 0; i < 3000; i++) memcpy(big + 3 * i, "\xE7\xBA\xA2", 3);
-    struct event e = {.kind = EV_SAMPLE, .has = EVENT_ALL, .sample = {1, {big, 9000}, {big, 9000}}}, back;
+    struct event e = {.kind = EV_SAMPLE, .has = EVENT_ALL, .sample = {1, {big, 9000}, {big, 9000}}},
+                 back;
     struct err err;
     char line[EVENT_LINE_MOST];
     size_t n = event_write(&e, line);
@@ -227,9 +244,12 @@ int main(void)
         cmocka_unit_test(a_number_that_is_not_finite_is_null_and_named),
         cmocka_unit_test(a_long_text_is_cut_so_that_the_line_fits),
         cmocka_unit_test(an_unknown_kind_is_passed_over),
-        cmocka_unit_test_setup_teardown(a_torn_last_line_is_cut_and_the_numbers_go_on, folder_make, folder_drop),
-        cmocka_unit_test_setup_teardown(what_was_lived_after_a_resumed_step_is_dropped, folder_make, folder_drop),
-        cmocka_unit_test_setup_teardown(lines_that_cannot_be_written_wait, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(a_torn_last_line_is_cut_and_the_numbers_go_on, folder_make,
+                                        folder_drop),
+        cmocka_unit_test_setup_teardown(what_was_lived_after_a_resumed_step_is_dropped, folder_make,
+                                        folder_drop),
+        cmocka_unit_test_setup_teardown(lines_that_cannot_be_written_wait, folder_make,
+                                        folder_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
