@@ -374,7 +374,13 @@ static void what_gguf_cannot_say_is_refused(void **state)
         {"config.json", "\"hidden_size\": 256", "\"hidden_size\": 128", "tensor model.embed_tokens.weight"},
         {"config.json", "\"mlp_bias\": false", "\"mlp_bias\": true", "no tensor model.layers.0.mlp.gate_proj.bias"},
         {"config.json", "\"vocab_size\": 268", "\"vocab_size\": 100", "268 tokens, but the embedding has 100 rows"},
-        {"tokenizer.json", "\\\\p{N}{1,3}", "\\\\p{N}{1,2}", "no name in GGUF"}};
+        {"config.json", "\"hidden_size\": 256, ", "", "has no \"hidden_size\""},
+        {"tokenizer.json", "\\\\p{N}{1,3}", "\\\\p{N}{1,2}", "no name in GGUF"},
+        {"tokenizer.json", "\"behavior\": \"Isolated\"", "\"behavior\": \"Removed\"", "no name in GGUF"},
+        {"tokenizer.json", "\"add_prefix_space\": false", "\"add_prefix_space\": true", "no name in GGUF"},
+        {"tokenizer.json", "\"use_regex\": false", "\"use_regex\": true", "no name in GGUF"},
+        {"tokenizer.json", "{\"type\": \"Split\"", "{\"type\": \"Digits\", \"individual_digits\": false}, {\"type\": \"Split\"", "no name in GGUF"},
+        {"tokenizer.json", "\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}", "no name in GGUF"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         char *folder = fresh();
         works(imports("tests/golden/tiny.gguf", folder));
@@ -386,6 +392,35 @@ static void what_gguf_cannot_say_is_refused(void **state)
         assert_non_null(strstr(error.text, rows[i].says));
         assert_int_equal(files_in_dir(), before);
     }
+}
+
+static void vocabularies_that_llama_cpp_could_not_follow_are_refused(void **state)
+{
+    (void)state;
+    static const char unigram[] = "{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"<unk>\", 0], [\"a\", -1]]}}";
+    char *folder = fresh();
+    works(imports(at("m.gguf"), folder));
+    char *tokenizer = arena_printf(&arena, "%s/tokenizer.json", folder);
+    edit(tokenizer, "\"<0x41>\"", "\"<0x4q>\"");
+    assert_false(export_gguf(folder, at("no.gguf"), T_F32, &arena, &error));
+    assert_non_null(strstr(error.text, "no piece <0x41>"));
+    put_file(tokenizer, unigram, strlen(unigram));
+    assert_false(export_gguf(folder, at("no.gguf"), T_F32, &arena, &error));
+    assert_non_null(strstr(error.text, "unigram"));
+}
+
+static void another_row_is_found_without_ignored_merges(void **state)
+{
+    (void)state;
+    struct gguf g;
+    struct text pre = {0};
+    char *folder = fresh();
+    works(imports("tests/golden/tiny.gguf", folder));
+    edit(arena_printf(&arena, "%s/tokenizer.json", folder), "\"ignore_merges\": true", "\"ignore_merges\": false");
+    works(export_gguf(folder, at("smaug.gguf"), T_BF16, &arena, &error));
+    works(gguf_open(&g, at("smaug.gguf"), &arena, &error) && gguf_text(&g, &pre, "tokenizer.ggml.pre", &error));
+    assert_true(text_is(pre, "smaug-bpe"));
+    gguf_close(&g);
 }
 
 /* ---- real files ---- */
@@ -476,6 +511,8 @@ static int all(void)
         cmocka_unit_test(scores_bring_the_same_merges_back),
         cmocka_unit_test(linear_scaling_survives_both_ways),
         cmocka_unit_test(what_gguf_cannot_say_is_refused),
+        cmocka_unit_test(vocabularies_that_llama_cpp_could_not_follow_are_refused),
+        cmocka_unit_test(another_row_is_found_without_ignored_merges),
         cmocka_unit_test(six_vocabularies_give_the_ids_expected_of_46_texts),
         cmocka_unit_test(smollm2_is_dequantised_to_the_last_bit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
