@@ -10,8 +10,10 @@ trap 'rm -rf "$dir"' EXIT
 export HONE_HOME=$dir/home XDG_CONFIG_HOME=$dir/config
 check() { name=$1; shift; if "$@"; then echo "ok $name"; else echo "not ok $name"; tail -n 15 "$dir/out" | sed 's/^/    /'; fi; }
 
-# The base's first steps. A line of the record: instruction set, then the sum of masters and moments after them.
+# The base's first steps. A line of the record: instruction set and compiler, then the sum of masters and moments after
+# them. Another compiler may contract and order additions in another way, so it has its own lines, or none yet.
 record=tests/golden/base.txt
+compiler=gcc-$(gcc -dumpversion)
 sh assets/world/make.sh "$dir/world" > "$dir/out" 2>&1
 sed "s|\.\./build/world|$dir/world|; s|\.\./assets|$(pwd)/assets|g" profiles/base.yaml > "$dir/base.yaml"
 for isa in avx2 avx512 avx512bf16; do
@@ -20,8 +22,12 @@ for isa in avx2 avx512 avx512bf16; do
         else check "the base's first steps on $isa" false; fi
         continue
     fi
-    sum="$isa $(cksum < "$dir/base-$isa/ckpt/000003/training.safetensors")"
+    sum="$isa $compiler $(cksum < "$dir/base-$isa/ckpt/000003/training.safetensors")"
     [ -n "$RECORD" ] && echo "$sum" >> "$RECORD"
+    if ! grep -q "^$isa $compiler " "$record"; then
+        echo "ok the base's first steps on $isa # SKIP nothing is recorded for $compiler; RECORD=FILE writes a line"
+        continue
+    fi
     echo "$sum" > "$dir/out"
     check "the base's first steps on $isa are those that were recorded" grep -qxF "$sum" "$record"
 done
