@@ -6,13 +6,15 @@
 #include "tests/test.h"
 #include "engine/format/json.h"
 #include "engine/format/tokenizer.h"
-#include "engine/format/unicode.h"
+#include "engine/format/split.h"
 #include <unistd.h>
 
 enum { BLOCK = 16 };
 static struct arena arena, scratch;
 static struct err error;
 static const struct json *texts;
+static struct text joined; /* one more: all of them with two line ends between */
+static int n_texts;
 static char folder[] = "/tmp/hone-tokenizer-XXXXXX";
 
 static const struct json *golden(const char *name)
@@ -86,12 +88,12 @@ static int compare(const struct tokenizer *t, const struct json *row, const char
     const struct json *plain = json_get(row, "plain");
     unsigned flags = plain && plain->yes ? 0 : ENCODE_SPECIAL;
     int bad = 0;
-    assert_int_equal(ids->text.n, (texts->n + BLOCK - 1) / BLOCK * 8);
-    for (int i = 0; i < texts->n; i += BLOCK) {
+    assert_int_equal(ids->text.n, (n_texts + BLOCK - 1) / BLOCK * 8);
+    for (int i = 0; i < n_texts; i += BLOCK) {
         uint32_t h[3] = {0x811C9DC5u, 0x811C9DC5u, 0x811C9DC5u};
         struct arena_mark mark = arena_mark(&arena);
-        for (int k = i; k < texts->n && k < i + BLOCK; k++) {
-            struct ids got = encoded(t, texts->items[k].text, flags, NULL);
+        for (int k = i; k < n_texts && k < i + BLOCK; k++) {
+            struct ids got = encoded(t, k < texts->n ? texts->items[k].text : joined, flags, NULL);
             h[0] = fnv_ids(h[0], got);
             struct text s = decoded(t, got, false), without = decoded(t, got, true);
             h[1] = fnv(fnv(h[1], s.p, s.n), "", 1);
@@ -318,6 +320,23 @@ static void characters_spread_over_ids_appear_when_they_are_whole(void **state)
     assert_true(text_is(buf_text(&out), "\xE2\x98\x83\xEF\xBF\xBD"));
 }
 
+static void bytes_that_are_no_character_are_shown_as_the_references_do(void **state)
+{
+    (void)state;
+    const struct tokenizer *t = small("LLaMA-2's normalisers");
+    struct ids ids = {.a = &arena};
+    ids_put(&ids, tokenizer_find(t, text_of("<0xE2>")));
+    ids_put(&ids, tokenizer_find(t, text_of("<0x98>")));
+    ids_put(&ids, tokenizer_find(t, text_of("a")));
+    assert_true(text_is(decoded(t, ids, true), "\xEF\xBF\xBD\xEF\xBF\xBD""a")); /* one for each byte */
+    ids.n = 2;
+    ids_put(&ids, tokenizer_find(t, text_of("<0x41>")));
+    assert_true(text_is(decoded(t, ids, true), "\xEF\xBF\xBD\xEF\xBF\xBD""A"));
+    t = small("GPT-2's pattern");
+    ids = encoded(t, text_of("\xE2\x98""a\xF0\x9F\x98"), 0, NULL);
+    assert_true(text_is(decoded(t, ids, true), "\xEF\xBF\xBD""a\xEF\xBF\xBD")); /* one for each beginning */
+}
+
 static void a_text_that_goes_on_gets_no_space_before(void **state)
 {
     (void)state;
@@ -374,6 +393,88 @@ static void a_megabyte_of_one_character_is_no_burden(void **state)
             arena_back(&arena, mark);
         }
     }
+}
+
+/* Sums of a million scores would round the same sentence differently each time. */
+static void a_long_text_is_cut_as_its_beginning(void **state)
+{
+    (void)state;
+    const struct tokenizer *t = small("SentencePiece bytes");
+    struct text s = joined;
+    struct ids once = encoded(t, s, 0, NULL);
+    struct buf b = buf_make(&arena);
+    for (int i = 0; i < 40; i++) buf_put(&b, s.p, s.n);
+    struct ids all = encoded(t, buf_text(&b), 0, NULL);
+    int64_t same = 0;
+    while (same < once.n && all.p[all.n - 1 - same] == once.p[once.n - 1 - same]) same++;
+    assert_int_equal(same, once.n);
+}
+
+/* ---- pieces ---- */
+
+static void cut(const struct split *split, struct text s, struct buf *out)
+{
+    struct matching matching = {NULL, NULL};
+    struct pieces w = {.split = split, .t = s, .matching = &matching, .err = &error};
+    struct text piece;
+    int got;
+    while ((got = pieces_next(&w, &piece)) > 0) {
+        buf_put(out, piece.p, piece.n);
+        buf_put(out, "|", 1);
+    }
+    matching_end(&matching);
+    assert_int_equal(got, 0);
+}
+
+/* A group around the whole regular expression hides it from the table of known ones. */
+static void scanners_cut_as_their_regular_expressions_do(void **state)
+{
+    (void)state;
+    static const char *const regexes[] = {
+        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+        "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+        "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+        "\\p{N}", "\\s"};
+    const struct unicode *u = unicode_make(&arena);
+    for (size_t i = 0; i < COUNT(regexes); i++) {
+        struct split scanner = {.unicode = u}, regex = {.unicode = u};
+        assert_true(split_regex(&scanner, text_of(regexes[i]), "t", &arena, &error));
+        assert_true(split_regex(&regex, text_of(arena_printf(&arena, "(?:%s)", regexes[i])), "t", &arena, &error));
+        assert_true(scanner.pattern != PATTERN_REGEX && regex.pattern == PATTERN_REGEX);
+        for (int k = 0; k < texts->n; k++) {
+            struct arena_mark mark = arena_mark(&arena);
+            struct buf one = buf_make(&arena), other = buf_make(&arena);
+            cut(&scanner, texts->items[k].text, &one);
+            cut(&regex, texts->items[k].text, &other);
+            if (!text_equal(buf_text(&one), buf_text(&other))) fail_msg("text %d: %s\nbut %s", k, one.p, other.p);
+            arena_back(&arena, mark);
+        }
+    }
+}
+
+static void behaviours_join_and_drop_what_they_say(void **state)
+{
+    (void)state;
+    static const struct { enum behaviour behaviour; bool invert; const char *pieces; } rows[] = {
+        {SPLIT_ISOLATED, false, "-|-|a|-|bc|-|-|"}, {SPLIT_REMOVED, false, "a|bc|"}, {SPLIT_REMOVED, true, "-|-|-|-|-|"},
+        {SPLIT_CONTIGUOUS, false, "--|a|-|bc|--|"}, {SPLIT_MERGED_WITH_PREVIOUS, false, "-|-|a-|bc-|-|"},
+        {SPLIT_MERGED_WITH_NEXT, false, "-|-a|-bc|-|-|"}, {SPLIT_MERGED_WITH_PREVIOUS, true, "-|-a|-bc|-|-|"}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct split s = {.pattern = PATTERN_TEXT, .literal = TEXT("-"), .behaviour = rows[i].behaviour, .invert = rows[i].invert};
+        struct buf out = buf_make(&arena);
+        cut(&s, text_of("--a-bc--"), &out);
+        if (!text_is(buf_text(&out), rows[i].pieces)) fail_msg("%s, not %s", out.p, rows[i].pieces);
+    }
+}
+
+static void ill_formed_bytes_do_not_reach_the_regular_expression(void **state)
+{
+    (void)state;
+    struct split s = {.unicode = unicode_make(&arena)};
+    struct buf out = buf_make(&arena);
+    assert_true(split_regex(&s, text_of("[a-c]+"), "t", &arena, &error));
+    cut(&s, text_of("xab\xFF\xFE""abc\xE2\x98"), &out);
+    assert_true(text_is(buf_text(&out), "x|ab|\xFF\xFE|abc|\xE2\x98|"));
 }
 
 /* ---- folders ---- */
@@ -457,6 +558,10 @@ static int setup(void **state)
     scratch = arena_make(0);
     if (!mkdtemp(folder)) return 1;
     texts = golden("tokenizer_texts.json");
+    n_texts = texts->n + 1;
+    struct buf b = buf_make(&arena);
+    for (int i = 0; i < texts->n; i++) buf_printf(&b, "%s", i ? "\n\n" : ""), buf_put(&b, texts->items[i].text.p, texts->items[i].text.n);
+    joined = buf_text(&b);
     return 0;
 }
 
@@ -478,10 +583,15 @@ int main(void)
         cmocka_unit_test(bytes_without_a_piece_are_counted),
         cmocka_unit_test(plain_bytes_come_back_as_they_were),
         cmocka_unit_test(characters_spread_over_ids_appear_when_they_are_whole),
+        cmocka_unit_test(bytes_that_are_no_character_are_shown_as_the_references_do),
         cmocka_unit_test(a_text_that_goes_on_gets_no_space_before),
         cmocka_unit_test(the_caller_may_pass_one_arena_for_everything),
         cmocka_unit_test(scratch_memory_is_given_back),
         cmocka_unit_test(a_megabyte_of_one_character_is_no_burden),
+        cmocka_unit_test(a_long_text_is_cut_as_its_beginning),
+        cmocka_unit_test(scanners_cut_as_their_regular_expressions_do),
+        cmocka_unit_test(behaviours_join_and_drop_what_they_say),
+        cmocka_unit_test(ill_formed_bytes_do_not_reach_the_regular_expression),
         cmocka_unit_test(the_files_beside_it_name_bos_eos_and_the_template),
         cmocka_unit_test(tokens_added_to_a_sentencepiece_model_are_read),
         cmocka_unit_test(classes_are_those_of_unicode_16)};

@@ -319,6 +319,22 @@ static void a_tokenizer_model_that_lies_is_refused_by_name(void **state)
     }
 }
 
+/* Not hostile, but made as the files above are. */
+static void equal_scores_merge_from_the_left(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"<unk>", "bc", "ab", "a", "b", "c"};
+    struct buf b = buf_make(&arena);
+    struct tokenizer *t;
+    struct ids ids = {.a = &arena};
+    for (int i = 0; i < 6; i++) put_piece(&b, pieces[i], i ? 1 : 2);
+    buf_put(&b, "\x12\x02\x18\x02\x1A\x02\x18\x00", 8); /* BPE, no dummy prefix */
+    write_file("tokenizer.model", buf_text(&b));
+    if (!tokenizer_open(&t, file_of("tokenizer.model"), &arena, &error)) fail_msg("%s", error.text);
+    assert_true(tokenizer_encode(t, &ids, text_of("abc"), 0, NULL, &scratch, &error));
+    assert_true(ids.n == 2 && ids.p[0] == 2 && ids.p[1] == 5);
+}
+
 /* ---- what stands beside ---- */
 
 static void files_beside_it_that_lie_are_refused_by_name(void **state)
@@ -387,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_model_with_changed_bytes_does_no_harm),
         cmocka_unit_test(a_tokenizer_json_with_changed_bytes_does_no_harm),
         cmocka_unit_test(a_tokenizer_model_that_lies_is_refused_by_name),
+        cmocka_unit_test(equal_scores_merge_from_the_left),
         cmocka_unit_test(files_beside_it_that_lie_are_refused_by_name)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -17,6 +17,8 @@ Writes beside itself:
 Training is not the same each time, so what is there stays: to train anew, remove the three JSON files and the
 models first.
 
+After the texts comes one more, which is not in the file: all of them joined by two line ends.
+
 A hash is FNV-1a of 32 bits, as eight hexadecimal digits: one for each block of sixteen texts, over the number of
 ids and the ids of each text (32 bits, little-endian), or over the decoded bytes and a zero byte."""
 import json
@@ -48,7 +50,7 @@ def blocks(parts):
     return "".join("%08x" % fnv(b"".join(parts[i:i + BLOCK])) for i in range(0, len(parts), BLOCK))
 
 def recorded(encode, decode=None, skip=None):
-    ids = [encode(t) for t in TEXTS]
+    ids = [encode(t) for t in [*TEXTS, "\n\n".join(TEXTS)]]
     row = {"ids": blocks([id_bytes(i) for i in ids])}
     if decode:
         row["decoded"] = blocks([decode(i).encode() + b"\0" for i in ids])
@@ -184,6 +186,9 @@ def small_rows():
         # not decoded: a byte that is no character spoils those around it there
         {**unigram_row("unigram with bytes", metaspace("first"), LLAMA2_DECODER, options={"unk_id": 0, "byte_fallback": True}), "encode_only": True}]
 
+# Some bytes have no piece, as in SmolLM2's vocabulary; instead there are pieces that no merges give.
+NOT_MERGED = {4: "hello", 6: "Ġworld", 0xC0: "123", 0xFF: "ä»Ĭå¤©å¤©"}
+
 def make_bases():
     names = ("tokenizer_level.json", "tokenizer_fallback.json", "tokenizer_unigram.json")
     if all(os.path.exists(os.path.join(HERE, n)) for n in names):
@@ -191,9 +196,10 @@ def make_bases():
     byte_pieces = [f"<0x{i:02X}>" for i in range(256)]
     bpe = {"type": "BPE", "dropout": None, "continuing_subword_prefix": "", "end_of_word_suffix": ""}
     level_model = trained_bpe(pre_tokenizers.ByteLevel(add_prefix_space=False), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], 500)
-    for lost in (4, 6, 0xC0, 0xFF):  # some bytes have no piece, as in SmolLM2's vocabulary
+    assert not any(piece in level_model["vocab"] for piece in NOT_MERGED.values())
+    for lost in NOT_MERGED:
         letter = tokenizer_ranks.alphabet()[lost]
-        level_model["vocab"][f"(no {lost})"] = level_model["vocab"].pop(letter)
+        level_model["vocab"][NOT_MERGED[lost]] = level_model["vocab"].pop(letter)
     level_model["vocab"] = dict(sorted(level_model["vocab"].items(), key=lambda v: v[1]))
     fallback_model = trained_bpe(pre_tokenizers.Metaspace(prepend_scheme="always"), ["<unk>", "<s>", "</s>"] + byte_pieces, 520, 56)
     spm = sentencepiece.SentencePieceProcessor(model_file=os.path.join(HERE, "tokenizer_nmt.model"))

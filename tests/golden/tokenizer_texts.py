@@ -13,13 +13,13 @@ WORDS = ["hello", "world", "Hello", "WORLD", "tokenizer", "naïve", "café", "St
 EMOJI = ["🙂", "🙂🏽", "👨‍👩‍👧‍👦", "🇩🇪", "🇺🇳🇺", "❤️", "☎︎", "1️⃣", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "🫨", "\U0001fae9"]
 RECENT = ["\u0cf3", "\u1c89", "\u1c8a", "\ua7cb", "\ua7da", "\u10d40", "\U00010d40\U00010d41", "\U00010d50", "\U000105c0\U000105d0", "\U00011380",
           "\U000116d0", "\U00011bf0", "\U00013460", "\U00016100", "\U0001ccf0\U0001ccf1", "\U0001e5d0", "\U0002ebf0", "\U0002ee5d",
-          "\U00031350", "\U000323af", "\U000323b0", "\U0001df25", "\U00010efd", "\U0001e4d0", "\U0001e030", "\U0001fbf0", "\u2fff", "\u31ef",
+          "\U00031350", "\U000323af", "\U000323b0", "\U0001df25", "\U00010efd", "\U0001e4d0", "\U0001e030", "\U0001fbf0", "\u32ff", "\u2fff", "\u31ef",
           "\ua7ce", "\U00010940", "\U00011db0", "\U00016ea0", "\U0001cc00", "\u0378", "\ufffe", "\uffff", "\U0010ffff", "\ue000", "\ufffd", "\U000e0001"]
 CODE = ["for (int i = 0; i < n; i++) {\n\tx[i] += 1;\n}\n", "def f(x):\n    return x  # done\n\n\n", "SELECT * FROM t WHERE a='b';", "a=b&&c||!d",
         "https://example.com/a_b?c=d&e=%20#f", "C:\\Users\\me\\file.txt", "{\"a\": [1, 2.5, -3e10, null]}", "<div class=\"x\">&amp;</div>",
         "0x1F4A9 0b1010 1_000_000 3.14159 1e-9", "$100,000.00 €5 £6 ¥7", "a->b::c<d>()", "/* c */ // d", "```python\nprint('hi')\n```",
         "| a | b |\n|---|---|\n| 1 | 2 |\n", "\\section{x} $\\alpha_i^2$", "#!/bin/sh\nset -e\n\nexit 0"]
-CONTRACTIONS = ["I'll don't WE'RE you've he'd I'm it's", "'s't're've'm'll'd", "'S'T'RE'VE'M'LL'D", "'sa 'ta 're1", "it'ſ", "'ſ 'ſt", "''s", " 's",
+CONTRACTIONS = ["I'll don't WE'RE you've he'd I'm it's", "'s't're've'm'll'd", "'S'T'RE'VE'M'LL'D", "'sa 'ta 're1", "it'ſ", "'ſ 'ſt", "'ſt", "1'ſT'ſ", "''s", " 's",
                 "'Re 'rE 'lL 'Ll", "o'clock", "'", "''", "' '", "'l", "'r", "'v", "’s", "don’t", "'s\n", "1's", "a'"]
 
 class Random:
@@ -56,6 +56,9 @@ def chosen():
     for s in ("a", "ab", "A", " ", "\n", "🙂", "中", "1", "!", "ー", "ก", "\u0301", "aé", "\t ", "=-", "▁", "'"):
         for n in (17, 100, 300):
             yield s * n
+    yield "thecatreadsabookandthestudentwritesletters" * 8
+    yield "今天天气很好我们在学习语言模型小猫在河边" * 6
+    yield "".join(chr(97 + (i * i + i // 3) % 26) for i in range(500))
     yield "e" + "\u0301\u0323\u0300" * 40
     yield "Z" + "".join(chr(0x300 + i) for i in range(112)) + "o"
     yield "".join(chr(c) for c in range(1, 256))
