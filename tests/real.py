@@ -1,6 +1,6 @@
 """real.py BUILD MATERIAL: hone against the recorded values of SmolLM2-135M-Instruct (tests/golden/smollm2-reference.json),
 through the command line alone. Prints TAP; needs nothing but python3. The tolerances are those of an fp32 implementation."""
-import json, math, os, struct, subprocess, sys, tempfile
+import json, math, os, re, struct, subprocess, sys, tempfile, threading, time
 
 build, material = sys.argv[1], sys.argv[2]
 hone = os.path.abspath(os.path.join(build, "hone"))
@@ -115,6 +115,28 @@ def sine_adapter():
     return folder
 
 
+def watch_memory(folder, seen, over):
+    """The most memory that the engine's process ever held, as the kernel counts it."""
+    while not over.is_set():
+        try:
+            pid = json.load(open(folder + "/state.json"))["pid"]
+            if b"engine" in open("/proc/%d/cmdline" % pid, "rb").read():
+                status = open("/proc/%d/status" % pid).read()
+                seen["peak"] = 1024 * int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+        except (OSError, ValueError, KeyError, AttributeError):
+            pass
+        time.sleep(0.2)
+
+
+def memory():
+    start = [e for e in map(json.loads, open(work + "/run-full/events.jsonl")) if e["kind"] == "start"][0]
+    peak, planned = measured.get("peak", 0), start["bytes_planned"]
+    return "" if 0.9 * planned < peak <= 1.05 * planned else "the process held %d bytes, %d were planned" % (peak, planned)
+
+
+measured = {}
+
+
 def training(kind):
     recorded = reference["train"][kind]
 
@@ -138,7 +160,14 @@ save: {every_steps: 10, total_limit: 3}
 stages: [{name: ten, datasets: {rows: 1.0}, epochs: 11}]
 """ % (kind, model, "full" if kind == "full" else "lora", lora, rows_file()))
         folder = work + "/run-" + kind
-        out = run("train", profile, "--run-dir", folder, "--json")
+        over = threading.Event()
+        watcher = threading.Thread(target=watch_memory, args=(folder, measured if kind == "full" else {}, over))
+        watcher.start()
+        try:
+            out = run("train", profile, "--run-dir", folder, "--json")
+        finally:
+            over.set()
+            watcher.join()
         steps = [e for e in map(json.loads, out.splitlines()) if e["kind"] == "step"]
         if len(steps) != 11:
             return "%d steps, not 11" % len(steps)
@@ -163,5 +192,6 @@ for prompt in reference["prompts"]["items"]:
         test("logits: " + prompt["name"], logits(prompt))
 test("the loss of the text", text_loss)
 test("ten steps of full training", training("full"))
+test("the process stays within 5 % of the plan", memory)
 test("ten steps of LoRA", training("lora"))
 subprocess.run(["rm", "-rf", work])
