@@ -32,7 +32,8 @@ bool fail_in(struct err *err, const char *fmt, ...)
     va_end(ap);
     memcpy(text, err->text, sizeof text);
     int n = snprintf(err->text, sizeof err->text, "%s: ", where);
-    snprintf(err->text + n, sizeof err->text - (size_t)n, "%s", text);
+    size_t room = sizeof err->text - (size_t)n;
+    snprintf(err->text + n, room, "%.*s", (int)room - 1, text);
     return false;
 }
 
