@@ -1,14 +1,16 @@
 /* backward.c - the blocks from the last to the first: gradients are added, and the gradient of the
  * stream goes down as far as something is trained.
  *
- * dx [T, d] F32 is the gradient of the stream; a block's two branches read it (rounded to the compute
- * type) and norm_back adds theirs to it. Frozen weights cost one product, trained ones two. */
+ * dx [T, d] F32 is the gradient of the stream; a block's two branches read it (rounded to the
+ * compute type) and norm_back adds theirs to it. Frozen weights cost one product, trained ones two.
+ */
 #include "engine/model/state.h"
 #include <math.h>
 
 static struct mat gradient(const struct model *m, const struct run *r)
 {
-    return mat_make((float *)buffer_at(m, m->b.storage[r->param].grad) + r->at, r->rows, r->cols, F32);
+    return mat_make((float *)buffer_at(m, m->b.storage[r->param].grad) + r->at, r->rows, r->cols,
+                    F32);
 }
 
 /* Of the trained rows of a matrix: each run is one product. */
@@ -37,10 +39,10 @@ static void bias_gradient(struct model *m, int param, struct mat dy)
     }
 }
 
-/* dx = dy W, with the gradients of weight, bias and adapters. false: nothing below is trained, and dx
- * was not made. */
-static bool product_back(struct model *m, const struct pass *p, int layer, enum product product, struct mat dx, struct mat dy,
-                         struct mat x)
+/* dx = dy W, with the gradients of weight, bias and adapters. false: nothing below is trained, and
+ * dx was not made. */
+static bool product_back(struct model *m, const struct pass *p, int layer, enum product product,
+                         struct mat dx, struct mat dy, struct mat x)
 {
     const struct block_parts *b = &m->b.parts.blocks[layer];
     int weight = b->weight[product];
@@ -68,13 +70,17 @@ static bool mlp_back(struct model *m, const struct pass *p, int layer, struct ma
     const struct block_rows *r = &m->b.layers[layer];
     const struct block_parts *b = &m->b.parts.blocks[layer];
     enum dtype t = m->b.training.compute;
-    struct mat gu = buffer(m, r->gu, p->rows, 2 * c->ffn, t), h = buffer(m, r->h, p->rows, c->ffn, t);
-    struct mat dh = buffer(m, m->b.wide, p->rows, c->ffn, t), dn = buffer(m, m->b.dn, p->rows, c->dim, t);
-    struct mat n1 = buffer(m, r->n[1], p->rows, c->dim, t), mid = buffer(m, r->mid, p->rows, c->dim, F32);
+    struct mat gu = buffer(m, r->gu, p->rows, 2 * c->ffn, t),
+               h = buffer(m, r->h, p->rows, c->ffn, t);
+    struct mat dh = buffer(m, m->b.wide, p->rows, c->ffn, t),
+               dn = buffer(m, m->b.dn, p->rows, c->dim, t);
+    struct mat n1 = buffer(m, r->n[1], p->rows, c->dim, t),
+               mid = buffer(m, r->mid, p->rows, c->dim, F32);
     if (!product_back(m, p, layer, PRODUCT_DOWN, dh, rounded(m, dx), h)) return false;
     m->k->swiglu_back(m->d, gu, dh, gu);
     if (!product_back(m, p, layer, PRODUCT_GATE_UP, dn, gu, n1)) return false;
-    m->k->norm_back(m->d, dx, vector_gradient(m, b->norm[1]), dn, mid, norm_weight(m, b->norm[1]), buffer_at(m, r->rstd[1]));
+    m->k->norm_back(m->d, dx, vector_gradient(m, b->norm[1]), dn, mid, norm_weight(m, b->norm[1]),
+                    buffer_at(m, r->rstd[1]));
     return below(m, m->b.parts.params[b->norm[1]].order);
 }
 
@@ -88,17 +94,21 @@ static bool attention_back(struct model *m, const struct pass *p, int layer, str
     struct attention a = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim,
                           .scale = 1 / sqrtf((float)c->head_dim)};
     struct mat dqkv = buffer(m, m->b.wide, p->rows, q + 2 * k, t);
-    struct mat datt = mat_make((char *)dqkv.p + (size_t)p->rows * (size_t)dqkv.ld * dtype_bytes(t), p->rows, q, t);
-    struct mat qkv = buffer(m, r->qkv, p->rows, q + 2 * k, t), att = buffer(m, r->att, p->rows, q, t);
-    struct mat dn = buffer(m, m->b.dn, p->rows, c->dim, t), n0 = buffer(m, r->n[0], p->rows, c->dim, t);
+    struct mat datt = mat_make((char *)dqkv.p + (size_t)p->rows * (size_t)dqkv.ld * dtype_bytes(t),
+                               p->rows, q, t);
+    struct mat qkv = buffer(m, r->qkv, p->rows, q + 2 * k, t),
+               att = buffer(m, r->att, p->rows, q, t);
+    struct mat dn = buffer(m, m->b.dn, p->rows, c->dim, t),
+               n0 = buffer(m, r->n[0], p->rows, c->dim, t);
     if (!product_back(m, p, layer, PRODUCT_O, datt, rounded(m, dx), att)) return false;
-    m->k->attn_back(m->d, mat_cols(dqkv, 0, q), mat_cols(dqkv, q, k), mat_cols(dqkv, q + k, k), datt, att,
-                    buffer_at(m, r->lse), mat_cols(qkv, 0, q), mat_cols(qkv, q, k), mat_cols(qkv, q + k, k), p->queries, &a);
-    m->k->rope(m->d, mat_cols(dqkv, 0, q + k), buffer_at(m, m->b.pos), buffer(m, m->b.rope, m->b.positions, c->head_dim, F32),
-               c->head_dim, -1);
+    m->k->attn_back(m->d, mat_cols(dqkv, 0, q), mat_cols(dqkv, q, k), mat_cols(dqkv, q + k, k),
+                    datt, att, buffer_at(m, r->lse), mat_cols(qkv, 0, q), mat_cols(qkv, q, k),
+                    mat_cols(qkv, q + k, k), p->queries, &a);
+    m->k->rope(m->d, mat_cols(dqkv, 0, q + k), buffer_at(m, m->b.pos),
+               buffer(m, m->b.rope, m->b.positions, c->head_dim, F32), c->head_dim, -1);
     if (!product_back(m, p, layer, PRODUCT_QKV, dn, dqkv, n0)) return false;
-    m->k->norm_back(m->d, dx, vector_gradient(m, b->norm[0]), dn, stream(m, layer, p->rows), norm_weight(m, b->norm[0]),
-                    buffer_at(m, r->rstd[0]));
+    m->k->norm_back(m->d, dx, vector_gradient(m, b->norm[0]), dn, stream(m, layer, p->rows),
+                    norm_weight(m, b->norm[0]), buffer_at(m, r->rstd[0]));
     return below(m, m->b.parts.params[b->norm[0]].order);
 }
 
@@ -110,6 +120,8 @@ void blocks_backward(struct model *m, const struct pass *p)
         block_again(m, p, l);
         if (!mlp_back(m, p, l, dx) || !attention_back(m, p, l, dx)) return;
     }
-    m->k->embed_grad(m->d, buffer(m, m->b.storage[m->b.parts.embed].grad, m->b.config.vocab, m->b.config.dim, F32), dx,
-                     buffer_at(m, m->b.ids));
+    m->k->embed_grad(
+        m->d,
+        buffer(m, m->b.storage[m->b.parts.embed].grad, m->b.config.vocab, m->b.config.dim, F32), dx,
+        buffer_at(m, m->b.ids));
 }

@@ -6,23 +6,31 @@ bool model_wait(struct model *m, struct err *err)
 {
     char why[512] = "";
     m->in_flight = false;
-    return m->k->sync(m->d, why, sizeof why) ? true : fail(err, "the %s device failed: %s", m->k->name, why);
+    return m->k->sync(m->d, why, sizeof why)
+               ? true
+               : fail(err, "the %s device failed: %s", m->k->name, why);
 }
 
-/* What only a broken file can cause: an id that the embeddings do not have, a batch that is too large. */
+/* What only a broken file can cause: an id that the embeddings do not have, a batch that is too
+ * large. */
 static bool check(const struct model *m, const struct batch *b, struct err *err)
 {
     const struct model_shape *s = &m->b.shape;
     if (b->rows < 1 || b->rows > s->rows || b->longest > m->b.positions)
-        return fail(err, "a batch of %d rows (%d of one document) for a model that was opened for %d (%d)", b->rows,
-                    b->longest, s->rows, m->b.positions);
+        return fail(
+            err, "a batch of %d rows (%d of one document) for a model that was opened for %d (%d)",
+            b->rows, b->longest, s->rows, m->b.positions);
     for (int i = 0; i < b->rows; i++)
         if (b->ids[i] < 0 || b->ids[i] >= m->b.config.vocab || b->targets[i] >= m->b.config.vocab)
-            return fail(err, "token %d in row %d is not in the vocabulary of %d: the tokenizer does not belong to this model",
-                        b->ids[i] < 0 || b->ids[i] >= m->b.config.vocab ? b->ids[i] : b->targets[i], i, m->b.config.vocab);
+            return fail(err,
+                        "token %d in row %d is not in the vocabulary of %d: the tokenizer does not "
+                        "belong to this model",
+                        b->ids[i] < 0 || b->ids[i] >= m->b.config.vocab ? b->ids[i] : b->targets[i],
+                        i, m->b.config.vocab);
     for (int i = 0; i < b->rows; i++)
         if (b->pos[i] < 0 || b->pos[i] >= m->b.positions)
-            return fail(err, "position %d in row %d; the model was opened for %d", b->pos[i], i, m->b.positions);
+            return fail(err, "position %d in row %d; the model was opened for %d", b->pos[i], i,
+                        m->b.positions);
     return true;
 }
 

@@ -1,9 +1,9 @@
-/* blueprint.h - the layout with the meaning of its rows: which row holds what. layout_make() hands out
- * the rows; model_open() makes the same blueprint again and puts pointers to them.
+/* blueprint.h - the layout with the meaning of its rows: which row holds what. layout_make() hands
+ * out the rows; model_open() makes the same blueprint again and puts pointers to them.
  *
  * Legend: T rows of a micro-batch, R rows of a slice of the head, d dim, q = heads head_dim,
- * k = kv_heads head_dim, f ffn, V vocab, r rank. "c" is the compute type. A row number is -1 where the
- * stage has no such buffer; layers that need not keep a buffer share one. */
+ * k = kv_heads head_dim, f ffn, V vocab, r rank. "c" is the compute type. A row number is -1 where
+ * the stage has no such buffer; layers that need not keep a buffer share one. */
 #ifndef HONE_MODEL_BLUEPRINT_H
 #define HONE_MODEL_BLUEPRINT_H
 #include "engine/model/parts.h"
@@ -35,16 +35,18 @@ struct blueprint {
     int block;                               /* struct block of kernels.h */
     int ids, pos, index, targets, loss, drawn; /* [T] I32 ..., loss [T] F32, drawn [1] */
     int rope;                                /* [positions, head_dim] F32 */
-    int xs, ns, rstd, logits;                /* the head's slice: [R, d] F32, [R, d] c, [R], [R, V] F32 */
+    int xs, ns, rstd, logits;   /* the head's slice: [R, d] F32, [R, d] c, [R], [R, V] F32 */
     int dns, dlab;                           /* [R, d] c; [T, d] F32: gradient of labelled rows */
     int dx, dxc, dn, wide;                   /* [T, d] F32, c, c; [T, max(f, 2q + 2k)] c */
     int drop, dlow;                          /* [T, widest input] c; [T, n r] c */
     int workspace, staging;
     int positions;
-    int64_t zone, zone_bytes;                /* free while weights are loaded: where a weight lies that stays packed only */
+    int64_t zone;               /* offset of what is free while weights are loaded: there lies a
+                                   weight until it is packed, if only its packed copy stays */
     struct layout layout;
 };
 
 bool blueprint_make(struct blueprint *out, const struct model_config *c, const struct training *t,
-                    const struct model_shape *shape, const struct device_info *device, struct arena *a, struct err *err);
+                    const struct model_shape *shape, const struct device_info *device,
+                    struct arena *a, struct err *err);
 #endif

@@ -3,9 +3,13 @@
 #include "engine/model/parts.h"
 
 const struct family families[] = {
-    {.name = "llama", .architecture = "LlamaForCausalLM",
-     .embed = "model.embed_tokens.weight", .norm = "model.norm.weight", .head = "lm_head.weight",
-     .block_norm = {"model.layers.%d.input_layernorm.weight", "model.layers.%d.post_attention_layernorm.weight"},
+    {.name = "llama",
+     .architecture = "LlamaForCausalLM",
+     .embed = "model.embed_tokens.weight",
+     .norm = "model.norm.weight",
+     .head = "lm_head.weight",
+     .block_norm = {"model.layers.%d.input_layernorm.weight",
+                    "model.layers.%d.post_attention_layernorm.weight"},
      .linear = {[LINEAR_Q] = {"model.layers.%d.self_attn.q_proj", "q_proj", BIAS_ATTENTION},
                 [LINEAR_K] = {"model.layers.%d.self_attn.k_proj", "k_proj", BIAS_ATTENTION},
                 [LINEAR_V] = {"model.layers.%d.self_attn.v_proj", "v_proj", BIAS_ATTENTION},
@@ -78,11 +82,15 @@ bool lora_targets(unsigned *bits, const char *const *names, int n, struct err *e
         while (l <= LINEARS && !text_is(text_of(names[i]), known[l])) l++;
         if (l > LINEARS) {
             const char *near = text_nearest(names[i], known, LINEARS + 1);
-            return fail(err, "target_modules: \"%s\" is no linear of a block%s%s%s; allowed are all-linear, q_proj, "
-                        "k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj", names[i],
-                        near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+            return fail(err,
+                        "target_modules: \"%s\" is no linear of a block%s%s%s; allowed are "
+                        "all-linear, q_proj, "
+                        "k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
+                        names[i], near ? " (did you mean \"" : "", near ? near : "",
+                        near ? "\"?)" : "");
         }
         *bits |= l == LINEARS ? (1u << LINEARS) - 1 : 1u << l;
     }
-    return *bits ? true : fail(err, "target_modules is empty; use all-linear or names such as q_proj");
+    return *bits ? true
+                 : fail(err, "target_modules is empty; use all-linear or names such as q_proj");
 }

@@ -5,8 +5,8 @@
  *   n0 = norm(x)   qkv = n0 Wqkv'   rotated q and k   att = attention(q, k, v)
  *   mid = att Wo' + x   n1 = norm(mid)   gu = n1 Wgu'   h = silu(gate) up   next x = h Wdown' + mid
  *
- * Training, evaluation and generation are this one pass; with a cache the keys and values of the pass
- * are put into it and attention reads the cache. */
+ * Training, evaluation and generation are this one pass; with a cache the keys and values of the
+ * pass are put into it and attention reads the cache. */
 #include "engine/model/state.h"
 #include <math.h>
 
@@ -32,7 +32,8 @@ void embed_forward(struct model *m, const struct pass *p)
     m->k->noise(m->d, x, p->queries, t->neftune_alpha, key);
 }
 
-static void product(struct model *m, const struct pass *p, int layer, enum product product, struct mat y, struct mat x)
+static void product(struct model *m, const struct pass *p, int layer, enum product product,
+                    struct mat y, struct mat x)
 {
     const struct block_parts *b = &m->b.parts.blocks[layer];
     int bias = b->bias[product];
@@ -41,14 +42,16 @@ static void product(struct model *m, const struct pass *p, int layer, enum produ
     adapter_forward(m, p, layer, product, y, x);
 }
 
-static void attend(struct model *m, const struct pass *p, const struct block_rows *r, struct mat qkv)
+static void attend(struct model *m, const struct pass *p, const struct block_rows *r,
+                   struct mat qkv)
 {
     const struct model_config *c = &m->b.config;
     int q = c->heads * c->head_dim, k = c->kv_heads * c->head_dim;
     enum dtype t = m->b.training.compute;
     struct attention a = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim,
                           .scale = 1 / sqrtf((float)c->head_dim)};
-    struct mat rope = buffer(m, m->b.rope, m->b.positions, c->head_dim, F32), att = buffer(m, r->att, p->rows, q, t);
+    struct mat rope = buffer(m, m->b.rope, m->b.positions, c->head_dim, F32),
+               att = buffer(m, r->att, p->rows, q, t);
     struct mat keys = mat_cols(qkv, q, k), values = mat_cols(qkv, q + k, k);
     m->k->rope(m->d, mat_cols(qkv, 0, q + k), buffer_at(m, m->b.pos), rope, c->head_dim, 1);
     if (p->cache_at >= 0) {
@@ -59,7 +62,8 @@ static void attend(struct model *m, const struct pass *p, const struct block_row
         keys = mat_rows(cache_k, 0, p->cache_at + p->rows);
         values = mat_rows(cache_v, 0, p->cache_at + p->rows);
     }
-    m->k->attn(m->d, att, buffer_at(m, r->lse), mat_cols(qkv, 0, q), keys, values, p->queries, p->keys, &a);
+    m->k->attn(m->d, att, buffer_at(m, r->lse), mat_cols(qkv, 0, q), keys, values, p->queries,
+               p->keys, &a);
 }
 
 /* `again`: x is whole already, and the output of the block is not wanted. */
@@ -69,11 +73,15 @@ static void block_forward(struct model *m, const struct pass *p, int layer, bool
     const struct block_rows *r = &m->b.layers[layer];
     const struct block_parts *b = &m->b.parts.blocks[layer];
     enum dtype t = m->b.training.compute;
-    struct mat none = {0}, x = stream(m, layer, p->rows), mid = buffer(m, r->mid, p->rows, c->dim, F32);
-    struct mat n0 = buffer(m, r->n[0], p->rows, c->dim, t), n1 = buffer(m, r->n[1], p->rows, c->dim, t);
+    struct mat none = {0}, x = stream(m, layer, p->rows),
+               mid = buffer(m, r->mid, p->rows, c->dim, F32);
+    struct mat n0 = buffer(m, r->n[0], p->rows, c->dim, t),
+               n1 = buffer(m, r->n[1], p->rows, c->dim, t);
     struct mat qkv = buffer(m, r->qkv, p->rows, product_out(c, PRODUCT_QKV), t);
-    struct mat gu = buffer(m, r->gu, p->rows, 2 * c->ffn, t), h = buffer(m, r->h, p->rows, c->ffn, t);
-    struct mat before = again || layer == 0 ? none : buffer(m, m->b.layers[layer - 1].mid, p->rows, c->dim, F32);
+    struct mat gu = buffer(m, r->gu, p->rows, 2 * c->ffn, t),
+               h = buffer(m, r->h, p->rows, c->ffn, t);
+    struct mat before =
+        again || layer == 0 ? none : buffer(m, m->b.layers[layer - 1].mid, p->rows, c->dim, F32);
     m->k->norm(m->d, n0, buffer_at(m, r->rstd[0]), x, before, norm_weight(m, b->norm[0]), c->eps);
     product(m, p, layer, PRODUCT_QKV, qkv, n0);
     attend(m, p, r, qkv);
@@ -94,8 +102,8 @@ void blocks_forward(struct model *m, const struct pass *p)
 }
 
 /* Under `full` everything but the block's input, except of the last block, whose activations are
- * still there; under `selective` norm outputs and SwiGLU's. The operations and their inputs are those
- * of the forward pass, so the bits are too. */
+ * still there; under `selective` norm outputs and SwiGLU's. The operations and their inputs are
+ * those of the forward pass, so the bits are too. */
 void block_again(struct model *m, const struct pass *p, int layer)
 {
     const struct model_config *c = &m->b.config;
@@ -108,8 +116,10 @@ void block_again(struct model *m, const struct pass *p, int layer)
         return;
     }
     struct mat none = {0}, mid = buffer(m, r->mid, p->rows, c->dim, F32);
-    struct mat n0 = buffer(m, r->n[0], p->rows, c->dim, t), n1 = buffer(m, r->n[1], p->rows, c->dim, t);
+    struct mat n0 = buffer(m, r->n[0], p->rows, c->dim, t),
+               n1 = buffer(m, r->n[1], p->rows, c->dim, t);
     m->k->norm(m->d, n0, NULL, stream(m, layer, p->rows), none, norm_weight(m, b->norm[0]), c->eps);
     m->k->norm(m->d, n1, NULL, mid, none, norm_weight(m, b->norm[1]), c->eps);
-    m->k->swiglu(m->d, buffer(m, r->h, p->rows, c->ffn, t), buffer(m, r->gu, p->rows, 2 * c->ffn, t));
+    m->k->swiglu(m->d, buffer(m, r->h, p->rows, c->ffn, t),
+                 buffer(m, r->gu, p->rows, 2 * c->ffn, t));
 }

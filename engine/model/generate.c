@@ -1,6 +1,6 @@
-/* generate.c - a model that is asked: losses and logits of a batch, and tokens one after the other with
- * a key-value cache. Nothing here touches gradients, moments or the scalars of a step, so it may come
- * between two micro-batches and change no bit of them. */
+/* generate.c - a model that is asked: losses and logits of a batch, and tokens one after the other
+ * with a key-value cache. Nothing here touches gradients, moments or the scalars of a step, so it
+ * may come between two micro-batches and change no bit of them. */
 #include "engine/model/state.h"
 #include <string.h>
 
@@ -25,7 +25,8 @@ bool model_losses(struct model *m, const struct batch *b, float *losses, struct 
     return true;
 }
 
-bool model_logits(struct model *m, const struct batch *b, const int32_t *rows, int n, float *out, struct err *err)
+bool model_logits(struct model *m, const struct batch *b, const int32_t *rows, int n, float *out,
+                  struct err *err)
 {
     struct pass p = {0};
     int most = m->b.shape.loss_rows, vocab = m->b.config.vocab;
@@ -36,7 +37,8 @@ bool model_logits(struct model *m, const struct batch *b, const int32_t *rows, i
         m->k->upload(m->d, buffer_at(m, m->b.index), m->host.index, (size_t)some * sizeof(int32_t));
         struct mat logits = buffer(m, m->b.logits, some, vocab, F32);
         head_logits(m, 0, some, logits);
-        m->k->download(m->d, out + (int64_t)i * vocab, logits.p, (size_t)some * (size_t)vocab * sizeof(float));
+        m->k->download(m->d, out + (int64_t)i * vocab, logits.p,
+                       (size_t)some * (size_t)vocab * sizeof(float));
         if (!model_wait(m, err)) return false;
     }
     return true;
@@ -48,7 +50,10 @@ void model_forget(struct model *m) { m->cached = 0; }
 int model_cached(const struct model *m) { return m->cached; }
 const int32_t *model_cached_ids(const struct model *m) { return m->cached_ids; }
 int model_context(const struct model *m) { return m->b.shape.cache_tokens; }
-void model_rewind(struct model *m, int tokens) { m->cached = tokens < m->cached ? tokens : m->cached; }
+void model_rewind(struct model *m, int tokens)
+{
+    m->cached = tokens < m->cached ? tokens : m->cached;
+}
 
 void model_use_adapter(struct model *m, bool on)
 {
@@ -66,7 +71,10 @@ static bool read_tokens(struct model *m, const int32_t *ids, int n, struct err *
     h->start[0] = h->keys[0] = 0;
     h->start[1] = n;
     h->keys[1] = m->cached + n;
-    struct pass p = {.rows = n, .queries = {h->start, 1, n}, .keys = {h->keys, 1, m->cached + n}, .cache_at = m->cached};
+    struct pass p = {.rows = n,
+                     .queries = {h->start, 1, n},
+                     .keys = {h->keys, 1, m->cached + n},
+                     .cache_at = m->cached};
     m->k->upload(m->d, buffer_at(m, m->b.ids), h->ids, (size_t)n * sizeof *ids);
     m->k->upload(m->d, buffer_at(m, m->b.pos), h->pos, (size_t)n * sizeof *ids);
     m->in_flight = true;
@@ -78,8 +86,8 @@ static bool read_tokens(struct model *m, const int32_t *ids, int n, struct err *
 }
 
 /* The logits of the row read last, and a draw from them. */
-static bool draw_next(struct model *m, int last, const struct sampling *s, const int32_t *recent, int n_recent,
-                      struct draw draw, int32_t *next, struct err *err)
+static bool draw_next(struct model *m, int last, const struct sampling *s, const int32_t *recent,
+                      int n_recent, struct draw draw, int32_t *next, struct err *err)
 {
     struct mat logits = buffer(m, m->b.logits, 1, m->b.config.vocab, F32);
     m->host.index[0] = last;
@@ -90,17 +98,21 @@ static bool draw_next(struct model *m, int last, const struct sampling *s, const
     return model_wait(m, err);
 }
 
-bool model_next(struct model *m, const int32_t *ids, int n, const struct sampling *s, const int32_t *recent, int n_recent,
-                struct draw draw, int32_t *next, struct err *err)
+bool model_next(struct model *m, const int32_t *ids, int n, const struct sampling *s,
+                const int32_t *recent, int n_recent, struct draw draw, int32_t *next,
+                struct err *err)
 {
     int context = m->b.shape.cache_tokens, most = m->b.shape.rows, last = 0;
     if (n < 1) return fail(err, "nothing to read: the prompt is empty");
     if (m->cached + n > context)
-        return fail(err, "context of %d tokens is full: %d are read and %d more were given", context, m->cached, n);
+        return fail(err, "context of %d tokens is full: %d are read and %d more were given",
+                    context, m->cached, n);
     for (int i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= m->b.config.vocab)
-            return fail(err, "token %d is not in the vocabulary of %d: the tokenizer does not belong to this model", ids[i],
-                        m->b.config.vocab);
+            return fail(err,
+                        "token %d is not in the vocabulary of %d: the tokenizer does not belong to "
+                        "this model",
+                        ids[i], m->b.config.vocab);
     for (int i = 0; i < n; i += most) {
         int some = n - i < most ? n - i : most;
         if (!read_tokens(m, ids + i, some, err)) return false;

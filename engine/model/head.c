@@ -1,12 +1,13 @@
-/* head.c - the last norm, the head and the loss, on labelled rows only, a slice of loss_rows at a time:
- * the logits of a slice become their own gradient in place. */
+/* head.c - the last norm, the head and the loss, on labelled rows only, a slice of loss_rows at a
+ * time: the logits of a slice become their own gradient in place. */
 #include "engine/model/state.h"
 
 /* Rows `first` .. of the list of labelled rows: gathered and normed. */
 static struct mat slice_input(struct model *m, int first, int n)
 {
     const struct model_config *c = &m->b.config;
-    struct mat x = buffer(m, m->b.xs, n, c->dim, F32), y = buffer(m, m->b.ns, n, c->dim, m->b.training.compute), none = {0};
+    struct mat x = buffer(m, m->b.xs, n, c->dim, F32),
+               y = buffer(m, m->b.ns, n, c->dim, m->b.training.compute), none = {0};
     const int32_t *index = (const int32_t *)buffer_at(m, m->b.index) + first;
     m->k->gather(m->d, x, stream(m, c->layers, m->b.shape.rows), index);
     m->k->norm(m->d, y, buffer_at(m, m->b.rstd), x, none, norm_weight(m, m->b.parts.norm), c->eps);
@@ -26,7 +27,8 @@ static struct mat slice_logits(const struct model *m, int n)
 static void slice_loss(struct model *m, int first, struct mat logits, struct mat grad)
 {
     const int32_t *targets = (const int32_t *)buffer_at(m, m->b.targets) + first;
-    m->k->xent(m->d, (float *)buffer_at(m, m->b.loss) + first, grad, logits, targets, buffer_at(m, m->b.block));
+    m->k->xent(m->d, (float *)buffer_at(m, m->b.loss) + first, grad, logits, targets,
+               buffer_at(m, m->b.block));
 }
 
 void head_losses(struct model *m, int labels)
@@ -61,7 +63,8 @@ static void slice_train(struct model *m, int first, int n)
     struct mat dx = mat_rows(buffer(m, m->b.dlab, m->b.shape.rows, c->dim, F32), first, n);
     m->k->linear_back(m->d, dn, grad, &m->weights[parts->head], 1, 0);
     m->k->fill(m->d, dx, 0);
-    m->k->norm_back(m->d, dx, vector_gradient(m, parts->norm), dn, xs, norm_weight(m, parts->norm), buffer_at(m, m->b.rstd));
+    m->k->norm_back(m->d, dx, vector_gradient(m, parts->norm), dn, xs, norm_weight(m, parts->norm),
+                    buffer_at(m, m->b.rstd));
 }
 
 void head_train(struct model *m, int labels)

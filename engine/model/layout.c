@@ -1,5 +1,5 @@
-/* layout.c - every buffer of a stage as a row of one table. The plan prints it and model_open places
- * it, so what was promised and what is used cannot differ.
+/* layout.c - every buffer of a stage as a row of one table. The plan prints it and model_open
+ * places it, so what was promised and what is used cannot differ.
  *
  * Recompute policies differ only in which rows a block has to itself: `none` keeps everything,
  * `selective` shares norm outputs and SwiGLU's, `full` keeps the block's input alone. */
@@ -10,7 +10,8 @@
 
 const char *owner_name(enum owner o)
 {
-    static const char *const names[OWNERS] = {"weights", "masters", "moments", "gradients", "activations", "cache", "workspace"};
+    static const char *const names[OWNERS] = {"weights",     "masters", "moments",  "gradients",
+                                              "activations", "cache",   "workspace"};
     return names[o];
 }
 
@@ -20,7 +21,8 @@ static int row_add(struct making *m, const char *name, enum owner owner, int lay
 {
     struct layout *l = &m->b->layout;
     ROOM(m->a, l->rows, l->n, m->cap);
-    l->rows[l->n] = (struct layout_row){.name = name, .owner = owner, .layer = layer, .bytes = bytes};
+    l->rows[l->n] =
+        (struct layout_row){.name = name, .owner = owner, .layer = layer, .bytes = bytes};
     return l->n++;
 }
 
@@ -28,12 +30,14 @@ static int64_t aligned(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALI
 
 /* ---- weights ---- */
 
-/* Which products a param takes part in. A gradient passes through it where something below is trained. */
+/* Which products a param takes part in. A gradient passes through it where something below is
+ * trained. */
 static unsigned packing_of(const struct blueprint *b, int param)
 {
     const struct param *p = &b->parts.params[param];
     int order = param == b->parts.head ? order_norm(&b->config) + 1 : p->order;
-    bool head = param == b->parts.head, back = b->parts.lowest < order || (p->kind == KIND_LORA_B && p->trained);
+    bool head = param == b->parts.head,
+         back = b->parts.lowest < order || (p->kind == KIND_LORA_B && p->trained);
     if (param_is_vector(p) || (p->kind == KIND_EMBED && !head)) return 0;
     return PACK_FORWARD | (back ? PACK_BACKWARD : 0u);
 }
@@ -46,7 +50,11 @@ static void storage_make(struct making *m, int param)
     enum dtype compute = b->training.compute;
     int64_t elements = (int64_t)p->rows * p->cols, packed = 0, trained = 0;
     bool wide = p->trained || param_is_vector(p) || param_is_lora(p);
-    *s = (struct storage){.w = -1, .packed = -1, .grad = -1, .moments = -1, .type = wide ? F32 : b->training.frozen,
+    *s = (struct storage){.w = -1,
+                          .packed = -1,
+                          .grad = -1,
+                          .moments = -1,
+                          .type = wide ? F32 : b->training.frozen,
                           .packing = packing_of(b, param)};
     /* BF16 in memory with products in F32: widened as it is read, a packed copy would double it. */
     if (s->packing && !(s->type == BF16 && compute == F32))
@@ -67,17 +75,20 @@ static void storage_make(struct making *m, int param)
 
 /* ---- activations ---- */
 
-enum keep { KEEP_NEVER, KEEP_NONE, KEEP_SELECTIVE, KEEP_FULL }; /* the least saving policy that still keeps a row */
+/* The policy that saves most and still keeps a row. */
+enum keep { KEEP_NONE, KEEP_SELECTIVE, KEEP_FULL };
 
 static bool keeps(const struct blueprint *b, enum keep keep, int layer)
 {
-    static const enum keep needed[] = {[RECOMPUTE_NONE] = KEEP_NONE, [RECOMPUTE_SELECTIVE] = KEEP_SELECTIVE,
+    static const enum keep needed[] = {[RECOMPUTE_NONE] = KEEP_NONE,
+                                       [RECOMPUTE_SELECTIVE] = KEEP_SELECTIVE,
                                        [RECOMPUTE_FULL] = KEEP_FULL};
     return layer >= b->first_kept && keep >= needed[b->training.recompute];
 }
 
 /* An activation of one block: its own where it is kept, else the one all such blocks share. */
-static int act(struct making *m, int *shared, const char *name, enum keep keep, int layer, int64_t bytes)
+static int act(struct making *m, int *shared, const char *name, enum keep keep, int layer,
+               int64_t bytes)
 {
     if (keeps(m->b, keep, layer)) return row_add(m, name, OWN_ACTIVATIONS, layer, bytes);
     if (*shared < 0) *shared = row_add(m, name, OWN_ACTIVATIONS, -1, bytes);
@@ -96,7 +107,8 @@ static void block_make(struct making *m, struct block_rows *shared, int l)
     const struct model_config *c = &b->config;
     const struct block_parts *block = &b->parts.blocks[l];
     int64_t rows = b->shape.rows, ct = (int64_t)dtype_bytes(b->training.compute);
-    int64_t d = c->dim, q = (int64_t)c->heads * c->head_dim, k = (int64_t)c->kv_heads * c->head_dim, f = c->ffn;
+    int64_t d = c->dim, q = (int64_t)c->heads * c->head_dim, k = (int64_t)c->kv_heads * c->head_dim,
+            f = c->ffn;
     r->x = act(m, &shared->x, "stream", KEEP_FULL, l, rows * d * 4);
     r->rstd[0] = act(m, &shared->rstd[0], "attention rstd", KEEP_SELECTIVE, l, rows * 4);
     r->n[0] = act(m, &shared->n[0], "attention input", KEEP_NONE, l, rows * d * ct);
@@ -124,11 +136,15 @@ static void blocks_make(struct making *m)
     struct block_rows shared;
     memset(&shared, -1, sizeof shared);
     int layers = b->config.layers, lowest = b->parts.lowest;
-    b->first_kept = lowest == 0 ? 0 : lowest >= order_norm(&b->config) ? layers + 1 : (lowest - 1) / (order_block(1, 0) - order_block(0, 0));
+    b->first_kept = lowest == 0 ? 0
+                    : lowest >= order_norm(&b->config)
+                        ? layers + 1
+                        : (lowest - 1) / (order_block(1, 0) - order_block(0, 0));
     for (int l = 0; l < layers; l++) block_make(m, &shared, l);
     struct block_rows *last = &b->layers[layers];
     memset(last, -1, sizeof *last);
-    last->x = act(m, &shared.x, "stream", KEEP_FULL, layers, (int64_t)b->shape.rows * b->config.dim * 4);
+    last->x =
+        act(m, &shared.x, "stream", KEEP_FULL, layers, (int64_t)b->shape.rows * b->config.dim * 4);
 }
 
 static void head_make(struct making *m)
@@ -152,22 +168,26 @@ static void backward_make(struct making *m)
 {
     struct blueprint *b = m->b;
     const struct model_config *c = &b->config;
-    int64_t T = b->shape.rows, d = c->dim, q = (int64_t)c->heads * c->head_dim, k = (int64_t)c->kv_heads * c->head_dim;
+    int64_t T = b->shape.rows, d = c->dim, q = (int64_t)c->heads * c->head_dim,
+            k = (int64_t)c->kv_heads * c->head_dim;
     int64_t ct = (int64_t)dtype_bytes(b->training.compute), wide = 2 * q + 2 * k, low = 0, in = 0;
     b->dx = b->dxc = b->dn = b->wide = b->drop = b->dlow = -1;
     if (b->parts.lowest >= order_norm(c)) return;
     if (c->ffn > wide) wide = c->ffn;
     b->dx = row_add(m, "stream gradient", OWN_ACTIVATIONS, -1, T * d * 4);
-    if (b->training.compute != F32) b->dxc = row_add(m, "rounded stream gradient", OWN_ACTIVATIONS, -1, T * d * ct);
+    if (b->training.compute != F32)
+        b->dxc = row_add(m, "rounded stream gradient", OWN_ACTIVATIONS, -1, T * d * ct);
     b->dn = row_add(m, "input gradient", OWN_ACTIVATIONS, -1, T * d * ct);
     b->wide = row_add(m, "block gradient", OWN_ACTIVATIONS, -1, T * wide * ct);
     for (int p = 0; p < PRODUCTS; p++) {
-        int64_t bytes = low_bytes(b, b->parts.blocks[0].low[p], T, ct), wants = linear_in(c, products[p].first);
+        int64_t bytes = low_bytes(b, b->parts.blocks[0].low[p], T, ct),
+                wants = linear_in(c, products[p].first);
         if (bytes > low) low = bytes;
         if (bytes && wants > in) in = wants;
     }
     if (low) b->dlow = row_add(m, "lora gradient", OWN_ACTIVATIONS, -1, low);
-    if (low && b->training.lora.dropout > 0) b->drop = row_add(m, "lora input", OWN_ACTIVATIONS, -1, T * in * ct);
+    if (low && b->training.lora.dropout > 0)
+        b->drop = row_add(m, "lora input", OWN_ACTIVATIONS, -1, T * in * ct);
 }
 
 static void rest_make(struct making *m)
@@ -175,7 +195,8 @@ static void rest_make(struct making *m)
     struct blueprint *b = m->b;
     const struct model_config *c = &b->config;
     int64_t T = b->shape.rows;
-    b->positions = b->shape.longest > b->shape.cache_tokens ? b->shape.longest : b->shape.cache_tokens;
+    b->positions =
+        b->shape.longest > b->shape.cache_tokens ? b->shape.longest : b->shape.cache_tokens;
     b->rope = row_add(m, "rope", OWN_WORKSPACE, -1, (int64_t)b->positions * c->head_dim * 4);
     b->ids = row_add(m, "ids", OWN_WORKSPACE, -1, T * 4);
     b->pos = row_add(m, "positions", OWN_WORKSPACE, -1, T * 4);
@@ -183,16 +204,24 @@ static void rest_make(struct making *m)
     b->targets = row_add(m, "labels", OWN_WORKSPACE, -1, T * 4);
     b->drawn = row_add(m, "drawn token", OWN_WORKSPACE, -1, 4);
     b->block = row_add(m, "scalars", OWN_WORKSPACE, -1, (int64_t)sizeof(struct block));
-    struct shape s = {.rows = b->shape.rows, .longest = b->positions, .dim = c->dim, .heads = c->heads,
-                      .kv_heads = c->kv_heads, .head_dim = c->head_dim, .ffn = c->ffn, .vocab = c->vocab,
-                      .loss_rows = b->shape.loss_rows, .t = b->training.compute};
-    b->workspace = row_add(m, "workspace", OWN_WORKSPACE, -1, (int64_t)kernels_workspace_bytes(m->device, &s));
+    struct shape s = {.rows = b->shape.rows,
+                      .longest = b->positions,
+                      .dim = c->dim,
+                      .heads = c->heads,
+                      .kv_heads = c->kv_heads,
+                      .head_dim = c->head_dim,
+                      .ffn = c->ffn,
+                      .vocab = c->vocab,
+                      .loss_rows = b->shape.loss_rows,
+                      .t = b->training.compute};
+    b->workspace =
+        row_add(m, "workspace", OWN_WORKSPACE, -1, (int64_t)kernels_workspace_bytes(m->device, &s));
 }
 
 /* ---- places ---- */
 
-/* Rows lie by owner. Everything after the weights is free while those are packed; where the largest of
- * them does not fit there, a row makes up the difference. */
+/* Rows lie by owner. Everything after the weights is free while those are packed; where the largest
+ * of them does not fit there, a row makes up the difference. */
 static void place(struct making *m)
 {
     struct blueprint *b = m->b;
@@ -206,7 +235,8 @@ static void place(struct making *m)
     int64_t free_bytes = 0;
     for (int i = 0; i < l->n; i++)
         if (l->rows[i].owner != OWN_WEIGHTS) free_bytes += aligned(l->rows[i].bytes);
-    b->staging = staged > free_bytes ? row_add(m, "loading", OWN_WORKSPACE, -1, staged - free_bytes) : -1;
+    b->staging =
+        staged > free_bytes ? row_add(m, "loading", OWN_WORKSPACE, -1, staged - free_bytes) : -1;
     for (enum owner o = 0; o < OWNERS; o++) {
         if (o == OWN_WEIGHTS + 1) b->zone = l->bytes;
         for (int i = 0; i < l->n; i++) {
@@ -216,23 +246,29 @@ static void place(struct making *m)
             l->owned[o] += aligned(l->rows[i].bytes);
         }
     }
-    b->zone_bytes = l->bytes - b->zone;
 }
 
-static bool shape_check(const struct model_config *c, const struct training *t, const struct model_shape *s, struct err *err)
+static bool shape_check(const struct model_config *c, const struct training *t,
+                        const struct model_shape *s, struct err *err)
 {
-    if (s->rows < 1 || s->longest < 1 || s->longest > s->rows || s->loss_rows < 1 || s->cache_tokens < 0)
-        return fail(err, "a micro-batch of %d rows, %d of one document, %d labels a slice and %d tokens of cache is not "
-                    "possible", s->rows, s->longest, s->loss_rows, s->cache_tokens);
+    if (s->rows < 1 || s->longest < 1 || s->longest > s->rows || s->loss_rows < 1 ||
+        s->cache_tokens < 0)
+        return fail(err,
+                    "a micro-batch of %d rows, %d of one document, %d labels a slice and %d tokens "
+                    "of cache is not "
+                    "possible",
+                    s->rows, s->longest, s->loss_rows, s->cache_tokens);
     if ((t->compute != F32 && t->compute != BF16) || (t->frozen != F32 && t->frozen != BF16))
         return fail(err, "weights are multiplied and kept as fp32 or bf16; nothing else is built");
     if (c->head_dim > ATTENTION_HEAD_DIM || c->head_dim % 2)
-        return fail(err, "heads of %d columns: even numbers up to %d are possible", c->head_dim, ATTENTION_HEAD_DIM);
+        return fail(err, "heads of %d columns: even numbers up to %d are possible", c->head_dim,
+                    ATTENTION_HEAD_DIM);
     return true;
 }
 
 bool blueprint_make(struct blueprint *out, const struct model_config *c, const struct training *t,
-                    const struct model_shape *shape, const struct device_info *device, struct arena *a, struct err *err)
+                    const struct model_shape *shape, const struct device_info *device,
+                    struct arena *a, struct err *err)
 {
     *out = (struct blueprint){.config = *c, .training = *t, .shape = *shape};
     struct making m = {.b = out, .device = device, .a = a};
@@ -250,8 +286,9 @@ bool blueprint_make(struct blueprint *out, const struct model_config *c, const s
     return true;
 }
 
-bool layout_make(struct layout *out, const struct model_config *c, const struct training *t, const struct model_shape *shape,
-                 const struct device_info *device, struct arena *a, struct err *err)
+bool layout_make(struct layout *out, const struct model_config *c, const struct training *t,
+                 const struct model_shape *shape, const struct device_info *device, struct arena *a,
+                 struct err *err)
 {
     struct blueprint b;
     if (!blueprint_make(&b, c, t, shape, device, a, err)) return false;

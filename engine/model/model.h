@@ -1,19 +1,21 @@
 /* model.h - a transformer on a device: what it is, what it needs, and its few verbs.
  *
  *   config    what a Hugging Face folder says: family, sizes, rope, biases (pure text -> struct)
- *   layout    every buffer of a stage, by owner, with its bytes: a pure function of config, training and
- *             shape. The plan prints this table and model_open places exactly these rows; nothing is
- *             allocated afterwards.
+ *   layout    every buffer of a stage, by owner, with its bytes: a pure function of config,
+ *             training and shape. The plan prints this table and model_open places exactly these
+ *             rows; nothing is allocated afterwards.
  *   step      forward and backward of one micro-batch: gradients and losses are added
  *   update    guards, clipping, AdamW, and weights packed again
  *   generate  prompt and tokens with a key-value cache
  *
- * A family is a row (family.c): tensor names, biases, norms. Forward and backward are one hand-written
- * pass over such a block in reading order (forward.c, backward.c): no graph, no autograd.
+ * A family is a row (family.c): tensor names, biases, norms. Forward and backward are one
+ * hand-written pass over such a block in reading order (forward.c, backward.c): no graph, no
+ * autograd.
  *
- * Masters, moments and gradients of what is trained are F32. Weights are multiplied in the compute type:
- * F32, or BF16 through a packed copy made after each update. What is frozen lies in memory once, as F32
- * or BF16 (`frozen`), packed once. The residual stream is F32; other activations are of the compute type.
+ * Masters, moments and gradients of what is trained are F32. Weights are multiplied in the compute
+ * type: F32, or BF16 through a packed copy made after each update. What is frozen lies in memory
+ * once, as F32 or BF16 (`frozen`), packed once. The residual stream is F32; other activations are
+ * of the compute type.
  *
  * A model belongs to the thread that owns its device. */
 #ifndef HONE_MODEL_H
@@ -40,8 +42,8 @@ struct model_config {
     int32_t bos;                       /* -1: none */
     char source_hash[33];              /* of config.json */
 };
-/* Reads config.json (strict: ranges of reliability.md, unknown family refused by name) and compares it
- * with the tensors that are really there (names, shapes). The sentence lists what is missing. */
+/* Reads config.json (strict: ranges of reliability.md, unknown family refused by name) and compares
+ * it with the tensors that are really there (names, shapes). The sentence lists what is missing. */
 bool model_config_read(struct model_config *out, const char *dir, struct arena *a, struct err *err);
 const char *family_name(const struct family *f);
 
@@ -55,31 +57,41 @@ struct lora {
     bool rank_stabilised;              /* scale alpha / sqrt(rank) instead of alpha / rank */
     unsigned targets;                  /* bit i: linear i of a block (enum linear) */
 };
-enum linear { LINEAR_Q, LINEAR_K, LINEAR_V, LINEAR_O, LINEAR_GATE, LINEAR_UP, LINEAR_DOWN, LINEARS };
+enum linear {
+    LINEAR_Q, LINEAR_K, LINEAR_V, LINEAR_O, LINEAR_GATE, LINEAR_UP, LINEAR_DOWN, LINEARS
+};
 /* "all-linear" or names ("q_proj", "gate_proj") to bits. */
 bool lora_targets(unsigned *bits, const char *const *names, int n, struct err *err);
-/* What a PEFT folder's adapter_config.json says (strict: what this engine cannot do is refused by name);
- * base: the folder or hub name that it belongs to, "" where it says none. */
-bool adapter_read(struct lora *out, const char **base, const char *dir, struct arena *a, struct err *err);
+/* What a PEFT folder's adapter_config.json says (strict: what this engine cannot do is refused by
+ * name); base: the folder or hub name that it belongs to, "" where it says none. */
+bool adapter_read(struct lora *out, const char **base, const char *dir, struct arena *a,
+                  struct err *err);
 
 struct training {
-    /* Which tensors train: full, lora, or a list of "embeddings", "lm_head", "norms", "last:N", "/regex/". */
-    const char *const *parts; int n_parts;    /* {"full"}, {"lora"}, or the list; n = 0: none (inference) */
-    struct lora lora;
+    /* Which tensors train: full, lora, or a list of "embeddings", "lm_head", "norms", "last:N",
+     * "/regex/". */
+    const char *const *parts; int n_parts; /* {"full"}, {"lora"} or the list; 0: none (inference) */
+    struct lora lora;                  /* rank > 0: adapters beside the weights, trained or (n_parts
+                                          0) only used; 0: a given one is merged as it is loaded */
     enum dtype compute;                /* F32 or BF16 */
     enum dtype frozen;                 /* storage of what is frozen: F32 or BF16 */
     enum recompute recompute;
     float neftune_alpha;
-    bool decay_all;                    /* weight decay on vectors and embeddings too; else matrices only (embeddings are matrices) */
+    bool decay_all;                    /* weight decay on vectors too; else on matrices only (which
+                                          embeddings are) */
     float weight_decay;
 };
 
-/* The largest micro-batch: rows tokens, `longest` of one document, loss_rows labels a slice of the head. */
+/* The largest micro-batch: rows tokens, `longest` of one document, loss_rows labels a slice of the
+ * head. */
 struct model_shape { int rows, longest, loss_rows; int cache_tokens; /* generation: 0 = none */ };
 
 /* ---- the layout ---- */
 
-enum owner { OWN_WEIGHTS, OWN_MASTERS, OWN_MOMENTS, OWN_GRADIENTS, OWN_ACTIVATIONS, OWN_CACHE, OWN_WORKSPACE, OWNERS };
+enum owner {
+    OWN_WEIGHTS, OWN_MASTERS, OWN_MOMENTS, OWN_GRADIENTS, OWN_ACTIVATIONS, OWN_CACHE, OWN_WORKSPACE,
+    OWNERS
+};
 const char *owner_name(enum owner o);  /* "weights", "masters", ... */
 
 struct layout_row { const char *name; enum owner owner; int layer; int64_t bytes, at; };
@@ -89,36 +101,41 @@ struct layout {
     int64_t owned[OWNERS];             /* their sum, by owner, alignment included */
     int64_t parameters_trained, parameters_lora;
 };
-/* Pure: opens nothing. A regular expression that matches nothing, or "last:N" over the layers, is an error. */
+/* Pure: opens nothing. A regular expression that matches nothing, or "last:N" over the layers, is
+ * an error. */
 bool layout_make(struct layout *out, const struct model_config *c, const struct training *t,
-                 const struct model_shape *shape, const struct device_info *device, struct arena *a, struct err *err);
+                 const struct model_shape *shape, const struct device_info *device, struct arena *a,
+                 struct err *err);
 
-/* Model FLOPs of rows that attend `pairs` query-key pairs (causal, by document), with `labels` rows of
- * the head: frozen weights cost 4, trained 6 a parameter and row, 2 under the lowest trained layer.
- * *hardware adds what is recomputed. */
-double model_flops(const struct model_config *c, const struct training *t, int64_t rows, double pairs,
-                   int64_t labels, double *hardware);
+/* Model FLOPs of rows that attend `pairs` query-key pairs (causal, by document), with `labels` rows
+ * of the head: frozen weights cost 4, trained 6 a parameter and row, 2 under the lowest trained
+ * layer. *hardware adds what is recomputed. */
+double model_flops(const struct model_config *c, const struct training *t, int64_t rows,
+                   double pairs, int64_t labels, double *hardware);
 
 /* ---- a model in memory ---- */
 
 struct model_files {
     const char *base;                  /* a Hugging Face folder */
     const char *adapter;               /* a PEFT folder, or NULL */
-    const char *training;              /* training.safetensors of a checkpoint: its masters win over `base` and
-                                          `adapter`, by tensor name, for what is trained now (what is frozen has
-                                          the base file's values, so that a resume sees the same); NULL: none */
+    const char *training;              /* training.safetensors of a checkpoint, or NULL: its masters
+                                          win over `base` and `adapter`, by tensor name, for what
+                                          is trained now; what is frozen has the base file's
+                                          values, so that a resume sees the same */
     bool moments;                      /* read m and v from it too (resume), else they are 0 */
 };
 struct model;
 /* Allocates layout->bytes in one piece and fills it. New LoRA matrices: A uniform as PEFT's kaiming
  * (a = sqrt 5) from the seed, B zero. */
 bool model_open(struct model **out, const struct model_config *c, const struct training *t,
-                const struct model_shape *shape, const struct layout *layout, const struct model_files *files,
-                uint64_t seed, const struct kernels *k, struct device *d, struct arena *a, struct err *err);
+                const struct model_shape *shape, const struct layout *layout,
+                const struct model_files *files, uint64_t seed, const struct kernels *k,
+                struct device *d, struct arena *a, struct err *err);
 void model_close(struct model *m);
 
 /* As model_flops, of what this model was opened for; nothing is allocated. */
-double model_step_flops(const struct model *m, int64_t rows, double pairs, int64_t labels, double *hardware);
+double model_step_flops(const struct model *m, int64_t rows, double pairs, int64_t labels,
+                        double *hardware);
 
 /* ---- training ---- */
 
@@ -132,51 +149,64 @@ struct step_result { double loss; /* nats per label */ double grad_norm; bool sk
 
 /* Begins a step: gradients to zero, the block of scalars uploaded. */
 void model_begin(struct model *m, const struct update *u);
-/* Forward and backward of one micro-batch. key: seed, step and micro-batch of dropout and NEFTune. */
+/* Forward and backward of one micro-batch: gradients and the block's loss are added. A bad batch
+ * (an id over the vocabulary, too many rows) or a device error is said by the next model_update.
+ * key: seed, step and micro-batch of dropout and NEFTune. b may change when this returns. */
 void model_step(struct model *m, const struct batch *b, struct draw key);
 /* Guards, clip, AdamW, repack. false: a device error in a sentence. */
 bool model_update(struct model *m, struct step_result *out, struct err *err);
 
 /* ---- without training ---- */
 
-/* Losses of the labels of a batch: losses [rows], 0 where target < 0 (host). Gradients are not touched. */
+/* Losses of the labels of a batch: losses [rows], 0 where target < 0 (host). Gradients are not
+ * touched. */
 bool model_losses(struct model *m, const struct batch *b, float *losses, struct err *err);
-/* Logits of some rows of a batch: out [n, vocab] F32 (host). For tests, evaluation and comparison. */
-bool model_logits(struct model *m, const struct batch *b, const int32_t *rows, int n, float *out, struct err *err);
+/* Logits of some rows of a batch: out [n, vocab] F32 (host), for evaluation and comparison. */
+bool model_logits(struct model *m, const struct batch *b, const int32_t *rows, int n, float *out,
+                  struct err *err);
 
-struct generation { struct sampling sampling; int64_t seed; };
 /* A conversation's cache in memory that the layout holds (shape.cache_tokens). */
 void model_forget(struct model *m);                       /* empties the cache */
-int model_cached(const struct model *m);                  /* tokens in the cache; 0 after an update: the weights are others */
-const int32_t *model_cached_ids(const struct model *m);   /* which they are (host, [model_cached]) */
+int model_cached(const struct model *m);                  /* tokens in it; 0 after an update, which
+                                                             makes the weights others */
+const int32_t *model_cached_ids(const struct model *m);   /* which (host, [model_cached]) */
 void model_rewind(struct model *m, int tokens);           /* keeps the first `tokens` */
-int model_context(const struct model *m);                 /* tokens that the cache can hold (shape.cache_tokens) */
-/* Reads `n` more tokens into the cache and draws the next id. `recent` (host) is what the penalty counts.
- * false: a device error, or the cache is full ("context of 512 tokens is full"). */
-bool model_next(struct model *m, const int32_t *ids, int n, const struct sampling *s, const int32_t *recent,
-                int n_recent, struct draw draw, int32_t *next, struct err *err);
+int model_context(const struct model *m);                 /* tokens it can hold: cache_tokens */
+/* Reads `n` more tokens into the cache and draws the next id. `recent` (host) is what the penalty
+ * counts. false: a device error, or the cache is full ("context of 512 tokens is full"). */
+bool model_next(struct model *m, const int32_t *ids, int n, const struct sampling *s,
+                const int32_t *recent, int n_recent, struct draw draw, int32_t *next,
+                struct err *err);
 /* The adapter on or off (off: the base alone answers); training needs it on. */
 void model_use_adapter(struct model *m, bool on);
 
 /* ---- saving ---- */
 
-/* A tensor as it is saved: its Hugging Face name, and where its values come from. */
+/* The files that were written, for a manifest: size and XXH3-128. What is frozen is read from the
+ * files of `base` again, which stay open while the model is. An existing file is never replaced. */
 struct saved_file { char name[64]; int64_t bytes; char hash[33]; };
 struct saved { struct saved_file files[16]; int n; };
-/* Writes config.json and model.safetensors (all weights in `type`, adapters merged when `merge`), without
- * tokenizer files; adds to `saved`. Each file is synced. */
-bool model_save(struct model *m, const char *dir, enum tensor_type type, bool merge, struct saved *saved, struct err *err);
+/* Writes config.json and model.safetensors (all weights in `type`, adapters merged when `merge`),
+ * without tokenizer files; adds to `saved`. Each file is synced. */
+bool model_save(struct model *m, const char *dir, enum tensor_type type, bool merge,
+                struct saved *saved, struct err *err);
 /* adapter_config.json and adapter_model.safetensors as PEFT reads them. */
-bool model_save_adapter(struct model *m, const char *dir, const char *base, struct saved *saved, struct err *err);
+bool model_save_adapter(struct model *m, const char *dir, const char *base, struct saved *saved,
+                        struct err *err);
 /* training.safetensors: NAME (F32 masters of what is trained), NAME.m, NAME.v. */
 bool model_save_training(struct model *m, const char *dir, struct saved *saved, struct err *err);
-int64_t model_save_bytes(const struct model_config *c, const struct training *t, enum tensor_type type); /* all files together */
+int64_t model_save_bytes(const struct model_config *c, const struct training *t,
+                         enum tensor_type type); /* all files together */
 /* The tokenizer and other small files of a model folder, copied as they are. */
-bool model_copy_files(const char *from, const char *to, struct saved *saved, struct arena *a, struct err *err);
+bool model_copy_files(const char *from, const char *to, struct saved *saved, struct arena *a,
+                      struct err *err);
 /* XXH3-128 over all masters and moments, in layout order: equal training is equal text. */
 bool model_hash(struct model *m, char out[33], struct err *err);
 
-/* How much of an adapter survives rounding to `type`, per linear of each layer: 1 - |lost| / |delta|. */
+/* How much of an adapter survives rounding to `type`, per linear of each layer: 1 - |lost| /
+ * |delta|, with the norms of what it adds and of what rounding takes from that. out:
+ * [layers * LINEARS]. */
 struct survival { int layer; enum linear linear; double share; };
-bool model_survival(struct model *m, enum tensor_type type, struct survival *out, int *n, struct arena *a, struct err *err);
+bool model_survival(struct model *m, enum tensor_type type, struct survival *out, int *n,
+                    struct arena *a, struct err *err);
 #endif

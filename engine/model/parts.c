@@ -14,13 +14,18 @@ int order_norm(const struct model_config *c) { return order_block(c->layers, 0);
 
 static const int place_of_product[PRODUCTS] = {1, 2, 4, 5};
 static const char *const norm_names[2] = {"attention norm", "mlp norm"};
-static const char *const bias_names[PRODUCTS] = {"qkv bias", "attention output bias", "gate and up bias", "down bias"};
-static const char *const low_names[PRODUCTS] = {"qkv lora a", "attention output lora a", "gate and up lora a", "down lora a"};
-static const char *const up_names[LINEARS] = {"q lora b", "k lora b", "v lora b", "o lora b", "gate lora b", "up lora b",
-                                              "down lora b"};
+static const char *const bias_names[PRODUCTS] = {"qkv bias", "attention output bias",
+                                                 "gate and up bias", "down bias"};
+static const char *const low_names[PRODUCTS] = {"qkv lora a", "attention output lora a",
+                                                "gate and up lora a", "down lora a"};
+static const char *const up_names[LINEARS] = {"q lora b",    "k lora b",  "v lora b",   "o lora b",
+                                              "gate lora b", "up lora b", "down lora b"};
 
 bool param_is_vector(const struct param *p) { return p->kind == KIND_NORM || p->kind == KIND_BIAS; }
-bool param_is_lora(const struct param *p) { return p->kind == KIND_LORA_A || p->kind == KIND_LORA_B; }
+bool param_is_lora(const struct param *p)
+{
+    return p->kind == KIND_LORA_A || p->kind == KIND_LORA_B;
+}
 
 float lora_scale(const struct lora *l)
 {
@@ -38,8 +43,8 @@ char *piece_shape(char out[48], const struct piece *p, bool vector)
 
 static int param_add(struct parts *p, const char *name, enum kind kind, int layer, int order)
 {
-    p->params[p->n_params] = (struct param){.name = name, .kind = kind, .layer = layer, .order = order,
-                                            .piece = p->n_pieces};
+    p->params[p->n_params] = (struct param){
+        .name = name, .kind = kind, .layer = layer, .order = order, .piece = p->n_pieces};
     return p->n_params++;
 }
 
@@ -48,8 +53,12 @@ static void piece_add(struct parts *p, const char *name, int rows, int cols, enu
 {
     struct param *m = &p->params[p->n_params - 1];
     int first = m->kind == KIND_BIAS ? m->cols : m->rows;
-    p->pieces[p->n_pieces++] = (struct piece){.name = name, .param = p->n_params - 1, .first = first,
-                                              .rows = rows, .cols = cols, .linear = linear};
+    p->pieces[p->n_pieces++] = (struct piece){.name = name,
+                                              .param = p->n_params - 1,
+                                              .first = first,
+                                              .rows = rows,
+                                              .cols = cols,
+                                              .linear = linear};
     m->n_pieces++;
     if (m->kind == KIND_BIAS) {
         m->rows = 1;
@@ -60,12 +69,15 @@ static void piece_add(struct parts *p, const char *name, int rows, int cols, enu
     }
 }
 
-static const char *name_of(struct arena *a, const char *pattern, int layer, const char *before, const char *after)
+static const char *name_of(struct arena *a, const char *pattern, int layer, const char *before,
+                           const char *after)
 {
     char module[256], number[16];
     const char *hole = strstr(pattern, "%d");
     snprintf(number, sizeof number, "%d", layer);
-    if (hole) snprintf(module, sizeof module, "%.*s%s%s", (int)(hole - pattern), pattern, number, hole + 2);
+    if (hole)
+        snprintf(module, sizeof module, "%.*s%s%s", (int)(hole - pattern), pattern, number,
+                 hole + 2);
     else snprintf(module, sizeof module, "%s", pattern);
     return arena_printf(a, "%s%s%s", before, module, after);
 }
@@ -76,8 +88,8 @@ static bool has_bias(const struct model_config *c, enum linear l)
     return (rule == BIAS_ATTENTION && c->attention_bias) || (rule == BIAS_MLP && c->mlp_bias);
 }
 
-static void product_add(struct parts *p, const struct model_config *c, const struct lora *lora, int layer,
-                        enum product product, struct arena *a)
+static void product_add(struct parts *p, const struct model_config *c, const struct lora *lora,
+                        int layer, enum product product, struct arena *a)
 {
     const struct product_row *row = &products[product];
     struct block_parts *b = &p->blocks[layer];
@@ -94,34 +106,44 @@ static void product_add(struct parts *p, const struct model_config *c, const str
                       linear_out(c, (enum linear)l), (enum linear)l);
     }
     b->low[product] = -1;
-    unsigned siblings = lora && lora->rank > 0 ? lora->targets >> row->first & ((1u << row->n) - 1) : 0;
+    unsigned siblings =
+        lora && lora->rank > 0 ? lora->targets >> row->first & ((1u << row->n) - 1) : 0;
     if (siblings) b->low[product] = param_add(p, low_names[product], KIND_LORA_A, layer, order);
     for (int l = (int)row->first; l < end; l++)
         if (siblings >> (l - (int)row->first) & 1)
-            piece_add(p, name_of(a, c->family->linear[l].module, layer, "base_model.model.", ".lora_A.weight"),
+            piece_add(p,
+                      name_of(a, c->family->linear[l].module, layer, "base_model.model.",
+                              ".lora_A.weight"),
                       lora->rank, linear_in(c, (enum linear)l), (enum linear)l);
     for (int l = (int)row->first; l < end; l++) {
         b->up[l] = -1;
         if (!(siblings >> (l - (int)row->first) & 1)) continue;
         b->up[l] = param_add(p, up_names[l], KIND_LORA_B, layer, order);
-        piece_add(p, name_of(a, c->family->linear[l].module, layer, "base_model.model.", ".lora_B.weight"),
-                  linear_out(c, (enum linear)l), lora->rank, (enum linear)l);
+        piece_add(
+            p,
+            name_of(a, c->family->linear[l].module, layer, "base_model.model.", ".lora_B.weight"),
+            linear_out(c, (enum linear)l), lora->rank, (enum linear)l);
     }
 }
 
-static int norm_add(struct parts *p, const struct model_config *c, const char *label, const char *name, int layer, int order)
+static int norm_add(struct parts *p, const struct model_config *c, const char *label,
+                    const char *name, int layer, int order)
 {
     int param = param_add(p, label, KIND_NORM, layer, order);
     piece_add(p, name, 1, c->dim, LINEARS);
     return param;
 }
 
-void parts_make(struct parts *out, const struct model_config *c, const struct lora *lora, struct arena *a)
+void parts_make(struct parts *out, const struct model_config *c, const struct lora *lora,
+                struct arena *a)
 {
     const struct family *f = c->family;
-    int params_most = 3 + c->layers * (2 + 3 * PRODUCTS + LINEARS), pieces_most = 3 + c->layers * (2 + 4 * LINEARS);
-    *out = (struct parts){.params = NEW_N(a, struct param, params_most), .pieces = NEW_N(a, struct piece, pieces_most),
-                          .blocks = NEW_N(a, struct block_parts, c->layers), .lowest = ORDER_NONE};
+    int params_most = 3 + c->layers * (2 + 3 * PRODUCTS + LINEARS),
+        pieces_most = 3 + c->layers * (2 + 4 * LINEARS);
+    *out = (struct parts){.params = NEW_N(a, struct param, params_most),
+                          .pieces = NEW_N(a, struct piece, pieces_most),
+                          .blocks = NEW_N(a, struct block_parts, c->layers),
+                          .lowest = ORDER_NONE};
     out->embed = param_add(out, "embeddings", KIND_EMBED, -1, 0);
     piece_add(out, f->embed, c->vocab, c->dim, LINEARS);
     for (int l = 0; l < c->layers; l++) {
@@ -129,8 +151,9 @@ void parts_make(struct parts *out, const struct model_config *c, const struct lo
         for (int p = 0; p < PRODUCTS; p++) {
             if (p == PRODUCT_QKV || p == PRODUCT_GATE_UP) {
                 int n = p == PRODUCT_GATE_UP;
-                b->norm[n] = norm_add(out, c, norm_names[n], name_of(a, f->block_norm[n], l, "", ""), l,
-                                      order_block(l, n * 3));
+                b->norm[n] =
+                    norm_add(out, c, norm_names[n], name_of(a, f->block_norm[n], l, "", ""), l,
+                             order_block(l, n * 3));
             }
             product_add(out, c, lora, l, (enum product)p, a);
         }
@@ -145,7 +168,10 @@ void parts_make(struct parts *out, const struct model_config *c, const struct lo
 /* ---- what is trained ---- */
 
 /* One word of `train`: marks its pieces and returns how many, or -1 with an error. */
-struct choice { const char *word; bool (*takes)(const struct parts *, const struct model_config *, const struct param *); };
+struct choice {
+    const char *word;
+    bool (*takes)(const struct parts *, const struct model_config *, const struct param *);
+};
 
 static bool takes_full(const struct parts *p, const struct model_config *c, const struct param *m)
 {
@@ -157,7 +183,8 @@ static bool takes_lora(const struct parts *p, const struct model_config *c, cons
     (void)p, (void)c;
     return param_is_lora(m);
 }
-static bool takes_embeddings(const struct parts *p, const struct model_config *c, const struct param *m)
+static bool takes_embeddings(const struct parts *p, const struct model_config *c,
+                             const struct param *m)
 {
     (void)p, (void)c;
     return m->kind == KIND_EMBED;
@@ -174,7 +201,8 @@ static bool takes_norms(const struct parts *p, const struct model_config *c, con
 }
 
 static const struct choice choices[] = {
-    {"full", takes_full}, {"lora", takes_lora}, {"embeddings", takes_embeddings}, {"lm_head", takes_head}, {"norms", takes_norms},
+    {"full", takes_full},    {"lora", takes_lora},   {"embeddings", takes_embeddings},
+    {"lm_head", takes_head}, {"norms", takes_norms},
 };
 
 static int mark(struct parts *p, struct param *m, int piece)
@@ -183,13 +211,16 @@ static int mark(struct parts *p, struct param *m, int piece)
     return 1;
 }
 
-static bool train_last(struct parts *p, const struct model_config *c, const char *word, struct err *err)
+static bool train_last(struct parts *p, const struct model_config *c, const char *word,
+                       struct err *err)
 {
     char *end;
     long n = strtol(word + 5, &end, 10);
     if (end == word + 5 || *end || n < 1 || n > c->layers)
-        return fail(err, "train: \"%s\" is not possible: the model has %d layers, so last:1 to last:%d are allowed", word,
-                    c->layers, c->layers);
+        return fail(err,
+                    "train: \"%s\" is not possible: the model has %d layers, so last:1 to last:%d "
+                    "are allowed",
+                    word, c->layers, c->layers);
     for (int i = 0; i < p->n_pieces; i++) {
         struct param *m = &p->params[p->pieces[i].param];
         if (m->layer >= c->layers - (int)n && !param_is_lora(m)) mark(p, m, i);
@@ -202,7 +233,8 @@ static bool train_pattern(struct parts *p, const char *word, struct err *err)
     size_t n = strlen(word);
     char pattern[512];
     if (n < 3 || word[n - 1] != '/' || n - 2 >= sizeof pattern)
-        return fail(err, "train: \"%s\" is no pattern: write /regex/, at most 500 characters", word);
+        return fail(err, "train: \"%s\" is no pattern: write /regex/, at most 500 characters",
+                    word);
     memcpy(pattern, word + 1, n - 2);
     pattern[n - 2] = 0;
     regex_t re;
@@ -215,14 +247,19 @@ static bool train_pattern(struct parts *p, const char *word, struct err *err)
     int marked = 0;
     for (int i = 0; i < p->n_pieces; i++) {
         struct param *m = &p->params[p->pieces[i].param];
-        if (!param_is_lora(m) && regexec(&re, p->pieces[i].name, 0, NULL, 0) == 0) marked += mark(p, m, i);
+        if (!param_is_lora(m) && regexec(&re, p->pieces[i].name, 0, NULL, 0) == 0)
+            marked += mark(p, m, i);
     }
     regfree(&re);
-    return marked ? true : fail(err, "train: the pattern %s matches no tensor of the model; a name is for instance %s", word,
-                                p->pieces[p->params[p->norm].piece].name);
+    return marked ? true
+                  : fail(err,
+                         "train: the pattern %s matches no tensor of the model; a name is for "
+                         "instance %s",
+                         word, p->pieces[p->params[p->norm].piece].name);
 }
 
-static bool train_word(struct parts *p, const struct model_config *c, const char *word, struct err *err)
+static bool train_word(struct parts *p, const struct model_config *c, const char *word,
+                       struct err *err)
 {
     if (word[0] == '/') return train_pattern(p, word, err);
     if (!strncmp(word, "last:", 5)) return train_last(p, c, word, err);
@@ -234,8 +271,11 @@ static bool train_word(struct parts *p, const struct model_config *c, const char
         }
         return true;
     }
-    return fail(err, "train: \"%s\" is not known; allowed are full, lora, or a list of embeddings, lm_head, norms, last:N "
-                "and /regex/", word);
+    return fail(err,
+                "train: \"%s\" is not known; allowed are full, lora, or a list of embeddings, "
+                "lm_head, norms, last:N "
+                "and /regex/",
+                word);
 }
 
 /* Neighbouring trained pieces of a param become one run: a product for their gradient. */
@@ -252,9 +292,13 @@ static void runs_of(struct parts *p, int param, const struct training *t)
             if (vector) r->cols += piece->cols;
             else r->rows += piece->rows;
         } else if (piece->trained) {
-            p->runs[p->n_runs++] = (struct run){.param = param, .first = piece->first, .rows = piece->rows,
-                                                .cols = piece->cols, .at = at,
-                                                .decay = vector && !t->decay_all ? 0 : t->weight_decay};
+            p->runs[p->n_runs++] =
+                (struct run){.param = param,
+                             .first = piece->first,
+                             .rows = piece->rows,
+                             .cols = piece->cols,
+                             .at = at,
+                             .decay = vector && !t->decay_all ? 0 : t->weight_decay};
         }
         open = piece->trained;
         if (open) at += (int64_t)piece->rows * piece->cols;
@@ -262,15 +306,20 @@ static void runs_of(struct parts *p, int param, const struct training *t)
     m->n_runs = p->n_runs - m->run;
 }
 
-bool parts_train(struct parts *p, const struct model_config *c, const struct training *t, struct arena *a, struct err *err)
+bool parts_train(struct parts *p, const struct model_config *c, const struct training *t,
+                 struct arena *a, struct err *err)
 {
     for (int i = 0; i < t->n_parts; i++) {
         bool whole = !strcmp(t->parts[i], "full") || !strcmp(t->parts[i], "lora");
         if (whole && t->n_parts > 1)
-            return fail(err, "train: \"%s\" stands alone; a list is made of embeddings, lm_head, norms, last:N and /regex/",
+            return fail(err,
+                        "train: \"%s\" stands alone; a list is made of embeddings, lm_head, norms, "
+                        "last:N and /regex/",
                         t->parts[i]);
         if (!strcmp(t->parts[i], "lora") && (t->lora.rank < 1 || !t->lora.targets))
-            return fail(err, "train: lora needs a rank of at least 1 and target modules; the rank is %d", t->lora.rank);
+            return fail(err,
+                        "train: lora needs a rank of at least 1 and target modules; the rank is %d",
+                        t->lora.rank);
         if (!train_word(p, c, t->parts[i], err)) return false;
     }
     p->runs = NEW_N(a, struct run, p->n_pieces);

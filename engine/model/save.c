@@ -1,4 +1,5 @@
-/* save.c - what leaves a model: a Hugging Face folder, a PEFT adapter, a checkpoint's training state.
+/* save.c - what leaves a model: a Hugging Face folder, a PEFT adapter, a checkpoint's training
+ * state.
  *
  * Tensors are read and written a few rows at a time. What is trained comes from the device, what is
  * frozen from the files it was loaded from, so that nothing is rounded twice. */
@@ -21,17 +22,20 @@ static bool belongs(const struct parts *parts, const struct piece *p, enum conte
     return content == CONTENT_TRAINING ? p->trained : lora == (content == CONTENT_ADAPTER);
 }
 
-static struct tensor_row row_of(const struct parts *parts, const struct piece *p, const char *name, enum tensor_type type)
+static struct tensor_row row_of(const struct parts *parts, const struct piece *p, const char *name,
+                                enum tensor_type type)
 {
     bool vector = param_is_vector(&parts->params[p->param]);
-    struct tensor_row r = {.name = name, .type = type, .rank = vector ? 1 : 2, .dims = {p->rows, p->cols}};
+    struct tensor_row r = {
+        .name = name, .type = type, .rank = vector ? 1 : 2, .dims = {p->rows, p->cols}};
     if (vector) r.dims[0] = p->cols;
     return r;
 }
 
-/* The tensors of a file in the order in which they are written: of training state NAME, NAME.m, NAME.v. */
-static int rows_of(struct tensor_row **out, const struct parts *parts, enum content content, enum tensor_type type,
-                   struct arena *a)
+/* The tensors of a file in the order in which they are written: of training state NAME, NAME.m,
+ * NAME.v. */
+static int rows_of(struct tensor_row **out, const struct parts *parts, enum content content,
+                   enum tensor_type type, struct arena *a)
 {
     static const char *const suffixes[] = {"", ".m", ".v"};
     int n = 0, each = content == CONTENT_TRAINING ? 3 : 1;
@@ -40,7 +44,8 @@ static int rows_of(struct tensor_row **out, const struct parts *parts, enum cont
         const struct piece *p = &parts->pieces[i];
         if (!belongs(parts, p, content)) continue;
         for (int s = 0; s < each; s++)
-            (*out)[n++] = row_of(parts, p, s ? arena_printf(a, "%s%s", p->name, suffixes[s]) : p->name, type);
+            (*out)[n++] =
+                row_of(parts, p, s ? arena_printf(a, "%s%s", p->name, suffixes[s]) : p->name, type);
     }
     return n;
 }
@@ -68,7 +73,8 @@ static bool moments_write(const struct writing *x, int piece, struct err *err)
         for (int first = 0; first < p->rows; first += most) {
             int rows = p->rows - first < most ? p->rows - first : most;
             if (!moment_read(x->m, piece, which, first, rows, x->m->host.piece, err) ||
-                !tensors_write_f32(x->w, x->m->host.piece, (int64_t)rows * p->cols, err)) return false;
+                !tensors_write_f32(x->w, x->m->host.piece, (int64_t)rows * p->cols, err))
+                return false;
         }
     return true;
 }
@@ -82,8 +88,8 @@ static struct saved_file *saved_add(struct saved *s, const char *name)
     return f;
 }
 
-static bool tensors_save(struct model *m, const char *dir, const char *name, enum content content, enum tensor_type type,
-                         bool merge, struct saved *saved, struct err *err)
+static bool tensors_save(struct model *m, const char *dir, const char *name, enum content content,
+                         enum tensor_type type, bool merge, struct saved *saved, struct err *err)
 {
     struct arena a = arena_make(0);
     struct tensor_row *rows;
@@ -96,7 +102,8 @@ static bool tensors_save(struct model *m, const char *dir, const char *name, enu
         for (int i = 0; ok && i < m->b.parts.n_pieces; i++) {
             if (!belongs(&m->b.parts, &m->b.parts.pieces[i], content)) continue;
             struct arena_mark mark = arena_mark(&a);
-            ok = piece_write(&x, i, err) && (content != CONTENT_TRAINING || moments_write(&x, i, err));
+            ok = piece_write(&x, i, err) &&
+                 (content != CONTENT_TRAINING || moments_write(&x, i, err));
             arena_back(&a, mark);
         }
         if (ok) ok = tensors_finish(x.w, &f->bytes, f->hash, err);
@@ -109,7 +116,8 @@ static bool tensors_save(struct model *m, const char *dir, const char *name, enu
 
 /* ---- small files ---- */
 
-static bool text_save(const char *dir, const char *name, struct text s, struct saved *saved, struct arena *a, struct err *err)
+static bool text_save(const char *dir, const char *name, struct text s, struct saved *saved,
+                      struct arena *a, struct err *err)
 {
     struct hash h;
     struct saved_file *f = saved_add(saved, name);
@@ -154,14 +162,16 @@ static void put_json(struct buf *b, const struct json *v)
     }
 }
 
-/* The base's config.json as it was, with what saving decides: the type, and whether the head is tied. */
+/* The base's config.json as it was, with what saving decides: the type, and whether the head is
+ * tied. */
 static struct text config_text(const struct model *m, enum tensor_type type, struct arena *a)
 {
     static const char *const ours[] = {"tie_word_embeddings", "torch_dtype", "dtype"};
     const char *dtype = type == T_F32 ? "float32" : type == T_BF16 ? "bfloat16" : "float16";
     const struct json *o = m->config_json;
     struct buf b = buf_make(a);
-    buf_printf(&b, "{\n  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"%s\"", m->b.config.tied ? "true" : "false", dtype);
+    buf_printf(&b, "{\n  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"%s\"",
+               m->b.config.tied ? "true" : "false", dtype);
     for (int i = 0; i < o->n; i++) {
         bool replaced = false;
         for (size_t k = 0; k < COUNT(ours); k++) replaced |= text_is(o->keys[i], ours[k]);
@@ -175,7 +185,8 @@ static struct text config_text(const struct model *m, enum tensor_type type, str
     return buf_text(&b);
 }
 
-bool model_save(struct model *m, const char *dir, enum tensor_type type, bool merge, struct saved *saved, struct err *err)
+bool model_save(struct model *m, const char *dir, enum tensor_type type, bool merge,
+                struct saved *saved, struct err *err)
 {
     struct arena a = arena_make(0);
     bool ok = type == T_F32 || type == T_BF16 || type == T_F16 ? true :
@@ -190,30 +201,37 @@ static struct text adapter_text(const struct model *m, const char *base, struct 
 {
     const struct lora *l = &m->b.training.lora;
     struct buf b = buf_make(a);
-    buf_printf(&b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n  \"base_model_name_or_path\": ");
+    buf_printf(&b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n  "
+                   "\"base_model_name_or_path\": ");
     json_put_text(&b, text_of(base));
     buf_printf(&b, ",\n  \"r\": %d,\n  \"lora_alpha\": ", l->rank);
     json_put_num(&b, (double)l->alpha);
     buf_printf(&b, ",\n  \"lora_dropout\": ");
     json_put_num(&b, (double)l->dropout);
-    buf_printf(&b, ",\n  \"use_rslora\": %s,\n  \"target_modules\": [", l->rank_stabilised ? "true" : "false");
+    buf_printf(&b, ",\n  \"use_rslora\": %s,\n  \"target_modules\": [",
+               l->rank_stabilised ? "true" : "false");
     const char *comma = "";
     for (int i = 0; i < LINEARS; i++) {
         if (!(l->targets >> i & 1)) continue;
         buf_printf(&b, "%s\"%s\"", comma, m->b.config.family->linear[i].target);
         comma = ", ";
     }
-    buf_printf(&b, "],\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n"
-                   "  \"init_lora_weights\": true,\n  \"modules_to_save\": null\n}\n");
+    buf_printf(
+        &b, "],\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n"
+            "  \"init_lora_weights\": true,\n  \"modules_to_save\": null\n}\n");
     return buf_text(&b);
 }
 
-bool model_save_adapter(struct model *m, const char *dir, const char *base, struct saved *saved, struct err *err)
+bool model_save_adapter(struct model *m, const char *dir, const char *base, struct saved *saved,
+                        struct err *err)
 {
     struct arena a = arena_make(0);
-    bool ok = m->b.training.lora.rank > 0 ? true : fail(err, "there is no adapter to save: the model was opened without one");
+    bool ok = m->b.training.lora.rank > 0
+                  ? true
+                  : fail(err, "there is no adapter to save: the model was opened without one");
     ok = ok && text_save(dir, "adapter_config.json", adapter_text(m, base, &a), saved, &a, err) &&
-         tensors_save(m, dir, "adapter_model.safetensors", CONTENT_ADAPTER, T_F32, false, saved, err);
+         tensors_save(m, dir, "adapter_model.safetensors", CONTENT_ADAPTER, T_F32, false, saved,
+                      err);
     arena_drop(&a);
     return ok;
 }
@@ -223,7 +241,8 @@ bool model_save_training(struct model *m, const char *dir, struct saved *saved, 
     return tensors_save(m, dir, "training.safetensors", CONTENT_TRAINING, T_F32, false, saved, err);
 }
 
-int64_t model_save_bytes(const struct model_config *c, const struct training *t, enum tensor_type type)
+int64_t model_save_bytes(const struct model_config *c, const struct training *t,
+                         enum tensor_type type)
 {
     enum { SMALL = 8192 }; /* config.json or adapter_config.json, at most */
     struct arena a = arena_make(0);
@@ -233,7 +252,8 @@ int64_t model_save_bytes(const struct model_config *c, const struct training *t,
     bool adapter = t->lora.rank > 0;
     parts_make(&parts, c, &t->lora, &a);
     parts_train(&parts, c, t, &a, &ignored); /* a layout was made of it, so it is right */
-    int n = rows_of(&rows, &parts, adapter ? CONTENT_ADAPTER : CONTENT_WEIGHTS, adapter ? T_F32 : type, &a);
+    int n = rows_of(&rows, &parts, adapter ? CONTENT_ADAPTER : CONTENT_WEIGHTS,
+                    adapter ? T_F32 : type, &a);
     int64_t bytes = SMALL + tensors_file_bytes(rows, n, metadata, 1);
     n = rows_of(&rows, &parts, CONTENT_TRAINING, T_F32, &a);
     bytes += tensors_file_bytes(rows, n, metadata, 1);
@@ -241,17 +261,27 @@ int64_t model_save_bytes(const struct model_config *c, const struct training *t,
     return bytes;
 }
 
-bool model_copy_files(const char *from, const char *to, struct saved *saved, struct arena *a, struct err *err)
+bool model_copy_files(const char *from, const char *to, struct saved *saved, struct arena *a,
+                      struct err *err)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-        "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
-        "LICENSE"};
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "chat_template.jinja",
+                                        "chat_template.json",
+                                        "generation_config.json",
+                                        "LICENSE"};
     for (size_t i = 0; i < COUNT(names); i++) {
         struct text s;
         struct arena_mark mark = arena_mark(a);
         char *path = path_join(a, from, names[i]);
         bool there = path_exists(path) && !path_exists(path_join(a, to, names[i]));
-        bool ok = !there || (file_read(&s, path, 256 << 20, a, err) && text_save(to, names[i], s, saved, a, err));
+        bool ok = !there || (file_read(&s, path, 256 << 20, a, err) &&
+                             text_save(to, names[i], s, saved, a, err));
         arena_back(a, mark);
         if (!ok) return false;
     }
@@ -269,9 +299,12 @@ bool model_hash(struct model *m, char out[33], struct err *err)
     hash_start(&h, &a);
     for (int i = 0; ok && i < m->n_slots; i++)
         for (int part = 0; ok && part < 3; part++) {
-            const float *from = part == 0 ? m->slots[i].w : part == 1 ? m->slots[i].m : m->slots[i].v;
+            const float *from = part == 0   ? m->slots[i].w
+                                : part == 1 ? m->slots[i].m
+                                            : m->slots[i].v;
             for (int64_t at = 0; ok && at < m->slots[i].n; at += m->host.piece_n) {
-                int64_t n = m->slots[i].n - at < m->host.piece_n ? m->slots[i].n - at : m->host.piece_n;
+                int64_t n =
+                    m->slots[i].n - at < m->host.piece_n ? m->slots[i].n - at : m->host.piece_n;
                 m->k->download(m->d, m->host.piece, from + at, (size_t)n * 4);
                 ok = model_wait(m, err);
                 hash_add(&h, m->host.piece, (size_t)n * 4);

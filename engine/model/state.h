@@ -7,11 +7,16 @@
 #include "engine/model/blueprint.h"
 
 /* Where values come from, by tensor name. */
-struct origin { struct tensors base, adapter, training; bool has_adapter, has_training; struct lora merged; };
+struct origin {
+    struct tensors base, adapter, training;
+    bool has_adapter, has_training;
+    struct lora merged;        /* of the adapter's folder */
+};
 
 struct host {
-    int32_t *ids, *pos, *index, *targets;   /* [rows]; index: the labelled rows, targets: their labels */
-    int32_t *start, *keys;                  /* [rows + 1] borders of queries; [2] of keys on a cache */
+    int32_t *ids, *pos;        /* [rows] */
+    int32_t *index, *targets;  /* [rows]: the labelled rows, and their labels */
+    int32_t *start, *keys;     /* [rows + 1] borders of queries; [2] of keys on a cache */
     float *losses;                          /* [rows] */
     struct block block;
     float *piece; int64_t piece_n;          /* staging of weights that are loaded or saved */
@@ -39,7 +44,8 @@ struct model {
 /* Sites of random numbers in a step. */
 enum site { SITE_NEFTUNE, SITE_LORA, SITES = SITE_LORA + PRODUCTS };
 
-/* How blocks are run: a step (labels follow), a reading without gradients, or tokens onto the cache. */
+/* How blocks are run: a step (labels follow), a reading without gradients, or tokens onto the
+ * cache. */
 struct pass {
     int rows;
     struct seqs queries, keys;
@@ -60,33 +66,42 @@ static inline bool below(const struct model *m, int order) { return m->b.parts.l
 
 /* ---- batch.c: what a step reads from the host ---- */
 bool batch_upload(struct model *m, const struct batch *b, struct pass *p, struct err *err);
-int batch_labels(struct model *m, const struct batch *b);      /* uploads index and targets; how many */
+int batch_labels(struct model *m, const struct batch *b); /* uploads index and targets; how many */
 bool model_wait(struct model *m, struct err *err);             /* a device error in a sentence */
 
 /* ---- forward.c ---- */
 void embed_forward(struct model *m, const struct pass *p);
-void blocks_forward(struct model *m, const struct pass *p);    /* afterwards x of row [layers] is the last stream */
-void block_again(struct model *m, const struct pass *p, int layer); /* what the backward pass of a block reads */
+/* Afterwards stream(layers) is the last stream. */
+void blocks_forward(struct model *m, const struct pass *p);
+/* What the backward pass of a block reads and the policy did not keep. */
+void block_again(struct model *m, const struct pass *p, int layer);
 struct mat stream(const struct model *m, int layer, int rows);
 struct mat norm_weight(const struct model *m, int param);
 
 /* ---- lora.c ---- */
-void adapter_forward(struct model *m, const struct pass *p, int layer, enum product product, struct mat y, struct mat x);
+void adapter_forward(struct model *m, const struct pass *p, int layer, enum product product,
+                     struct mat y, struct mat x);
 /* The first half of it: dropout(x) A', which the backward pass reads. */
-void adapter_low(struct model *m, const struct pass *p, int layer, enum product product, struct mat x);
+void adapter_low(struct model *m, const struct pass *p, int layer, enum product product,
+                 struct mat x);
 /* dx.p NULL: not wanted; else dx adds. */
-void adapter_backward(struct model *m, const struct pass *p, int layer, enum product product, struct mat dx, struct mat dy,
-                      struct mat x);
+void adapter_backward(struct model *m, const struct pass *p, int layer, enum product product,
+                      struct mat dx, struct mat dy, struct mat x);
 
-/* out [rows, cols] adds scale B A; up [rows, rank] are rows of B, low [rank, cols] is A. Sums in double. */
-void lora_merge(float *out, int rows, int cols, int rank, const float *up, const float *low, double scale);
-/* Rows of a piece, in out, add what the model's adapter adds to them: nothing where it has none there. */
-bool adapter_merge(struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err);
+/* out [rows, cols] adds scale B A; up [rows, rank] are rows of B, low [rank, cols] is A. Sums in
+ * double. */
+void lora_merge(float *out, int rows, int cols, int rank, const float *up, const float *low,
+                double scale);
+/* Rows of a piece, in out, add what the model's adapter adds to them: nothing where it has none
+ * there. */
+bool adapter_merge(struct model *m, int piece, int first, int rows, float *out, struct arena *a,
+                   struct err *err);
 
 /* ---- head.c ---- */
-void head_logits(struct model *m, int first, int n, struct mat logits);  /* of labelled rows first .. */
+/* Of labelled rows first .. first + n - 1. */
+void head_logits(struct model *m, int first, int n, struct mat logits);
 void head_losses(struct model *m, int labels);                           /* into the losses */
-void head_train(struct model *m, int labels);                            /* losses, gradients, dx of the last stream */
+void head_train(struct model *m, int labels); /* losses, gradients, dx of the last stream */
 
 /* ---- backward.c ---- */
 void blocks_backward(struct model *m, const struct pass *p);
@@ -94,18 +109,25 @@ void weight_gradient(struct model *m, int param, struct mat dy, struct mat x, fl
 struct mat vector_gradient(const struct model *m, int param);            /* p NULL: not trained */
 
 /* ---- origin.c ---- */
-bool origin_open(struct origin *s, const struct model_files *f, const struct lora *lora, struct arena *a, struct err *err);
+bool origin_open(struct origin *s, const struct model_files *f, const struct lora *lora,
+                 struct arena *a, struct err *err);
 void origin_close(struct origin *s);
-/* Rows first .. of a piece as it enters the stage: training's masters, else adapter's, else base's (with the
- * adapter merged where the stage has none of its own), else new LoRA values from the seed. */
-bool origin_rows(const struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err);
-bool origin_moments(const struct model *m, int piece, const char *suffix, int first, int rows, float *out, struct err *err);
+/* Rows first .. of a piece as it enters the stage: training's masters, else adapter's, else base's
+ * (with the adapter merged where the stage has none of its own), else new LoRA values from the
+ * seed. */
+bool origin_rows(const struct model *m, int piece, int first, int rows, float *out, struct arena *a,
+                 struct err *err);
+bool origin_moments(const struct model *m, int piece, const char *suffix, int first, int rows,
+                    float *out, struct err *err);
 
 /* ---- weights.c ---- */
-/* Rows first .. of a piece as they are now: from the device where it is trained, else from the files. */
-bool piece_read(struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err);
+/* Rows first .. of a piece as they are now: from the device where it is trained, else from the
+ * files. */
+bool piece_read(struct model *m, int piece, int first, int rows, float *out, struct arena *a,
+                struct err *err);
 /* m (which 0) or v (1) of a trained piece. */
-bool moment_read(struct model *m, int piece, int which, int first, int rows, float *out, struct err *err);
-void weights_settle(struct model *m);                         /* what is trained, after it changed */
+bool moment_read(struct model *m, int piece, int which, int first, int rows, float *out,
+                 struct err *err);
+void weights_settle(struct model *m); /* what is trained, after it changed */
 int piece_rows_most(const struct model *m, const struct piece *p); /* rows that fit the staging */
 #endif

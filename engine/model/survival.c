@@ -1,27 +1,33 @@
-/* survival.c - how much of an adapter is left when it is merged and rounded. In bf16 a weight has eight
- * bits, so a change under about a hundredth of it is lost in good part: better known than guessed. */
+/* survival.c - how much of an adapter is left when it is merged and rounded. In bf16 a weight has
+ * eight bits, so a change under about a hundredth of it is lost in good part: better known than
+ * guessed. */
 #include "engine/model/state.h"
 #include <math.h>
 #include <string.h>
 
 static float round_to(float v, enum tensor_type type)
 {
-    return type == T_BF16 ? bf16_to_f32(f32_to_bf16(v)) : type == T_F16 ? f16_to_f32(f32_to_f16(v)) : v;
+    return type == T_BF16  ? bf16_to_f32(f32_to_bf16(v))
+           : type == T_F16 ? f16_to_f32(f32_to_f16(v))
+                           : v;
 }
 
 struct sums { double lost, delta; };
 
 /* Of some rows: what the adapter adds to them, and what rounding takes from that. */
-static void add_rows(struct sums *s, const float *before, const float *after, int64_t n, enum tensor_type type)
+static void add_rows(struct sums *s, const float *before, const float *after, int64_t n,
+                     enum tensor_type type)
 {
     for (int64_t i = 0; i < n; i++) {
-        double delta = (double)after[i] - (double)before[i], kept = (double)round_to(after[i], type) - (double)before[i];
+        double delta = (double)after[i] - (double)before[i],
+               kept = (double)round_to(after[i], type) - (double)before[i];
         s->delta += delta * delta;
         s->lost += (delta - kept) * (delta - kept);
     }
 }
 
-static bool measure(struct model *m, int piece, enum tensor_type type, double *share, struct arena *a, struct err *err)
+static bool measure(struct model *m, int piece, enum tensor_type type, double *share,
+                    struct arena *a, struct err *err)
 {
     const struct piece *p = &m->b.parts.pieces[piece];
     struct sums s = {0, 0};
@@ -39,7 +45,8 @@ static bool measure(struct model *m, int piece, enum tensor_type type, double *s
     return true;
 }
 
-bool model_survival(struct model *m, enum tensor_type type, struct survival *out, int *n, struct arena *a, struct err *err)
+bool model_survival(struct model *m, enum tensor_type type, struct survival *out, int *n,
+                    struct arena *a, struct err *err)
 {
     *n = 0;
     for (int i = 0; i < m->b.parts.n_pieces; i++) {

@@ -16,12 +16,17 @@ void model_begin(struct model *m, const struct update *u)
 {
     m->trouble.text[0] = 0;
     if (m->in_flight && !model_wait(m, &m->trouble)) return;
-    m->host.block = (struct block){
-        .lr = u->lr, .beta1 = u->beta1, .beta2 = u->beta2, .eps = u->eps,
-        .correction1 = (float)(1 - pow((double)u->beta1, (double)u->step)),
-        .correction2 = (float)(1 - pow((double)u->beta2, (double)u->step)),
-        .max_norm = u->max_norm, .inv_trained = u->trained > 0 ? (float)(1 / (double)u->trained) : 0,
-        .norm_limit = u->norm_limit, .loss_limit = u->loss_limit};
+    m->host.block =
+        (struct block){.lr = u->lr,
+                       .beta1 = u->beta1,
+                       .beta2 = u->beta2,
+                       .eps = u->eps,
+                       .correction1 = (float)(1 - pow((double)u->beta1, (double)u->step)),
+                       .correction2 = (float)(1 - pow((double)u->beta2, (double)u->step)),
+                       .max_norm = u->max_norm,
+                       .inv_trained = u->trained > 0 ? (float)(1 / (double)u->trained) : 0,
+                       .norm_limit = u->norm_limit,
+                       .loss_limit = u->loss_limit};
     m->k->upload(m->d, buffer_at(m, m->b.block), &m->host.block, sizeof m->host.block);
     gradients_clear(m);
     m->in_flight = true;
@@ -31,7 +36,8 @@ void model_begin(struct model *m, const struct update *u)
 static void spread(struct model *m, const struct pass *p, int labels)
 {
     struct mat dlab = buffer(m, m->b.dlab, labels, m->b.config.dim, F32);
-    m->k->scatter(m->d, buffer(m, m->b.dx, p->rows, m->b.config.dim, F32), dlab, buffer_at(m, m->b.index));
+    m->k->scatter(m->d, buffer(m, m->b.dx, p->rows, m->b.config.dim, F32), dlab,
+                  buffer_at(m, m->b.index));
 }
 
 void model_step(struct model *m, const struct batch *b, struct draw key)
@@ -63,7 +69,8 @@ bool model_update(struct model *m, struct step_result *out, struct err *err)
     m->k->download(m->d, &m->host.block, block, sizeof m->host.block);
     if (!model_wait(m, err)) return false;
     *out = (struct step_result){.loss = m->host.block.loss * (double)m->host.block.inv_trained,
-                                .grad_norm = sqrt(m->host.block.sumsq), .skipped = m->host.block.skipped != 0};
+                                .grad_norm = sqrt(m->host.block.sumsq),
+                                .skipped = m->host.block.skipped != 0};
     m->cached = 0;
     return true;
 }

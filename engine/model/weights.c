@@ -1,8 +1,9 @@
 /* weights.c - a model is opened: one allocation, its buffers filled piece by piece.
  *
  * Nothing of a file is held twice: rows pass through a staging buffer of the host straight into
- * their place. A frozen weight that is multiplied from a packed copy alone is put together in memory
- * that the stage uses later for something else, packed, and forgotten (blueprint.h, zone). */
+ * their place. A frozen weight that is multiplied from a packed copy alone is put together in
+ * memory that the stage uses later for something else, packed, and forgotten (blueprint.h, zone).
+ */
 #include "engine/format/json.h"
 #include "engine/model/state.h"
 #include <math.h>
@@ -25,10 +26,12 @@ static bool upload_wait(struct model *m, void *to, const void *from, size_t byte
 /* ---- into place ---- */
 
 /* Rows of a piece, which lies in a param's matrix from element `at` on. */
-static bool load_rows(struct model *m, int piece, int first, int rows, struct mat to, struct err *err)
+static bool load_rows(struct model *m, int piece, int first, int rows, struct mat to,
+                      struct err *err)
 {
     const struct piece *p = &m->b.parts.pieces[piece];
-    int64_t n = (int64_t)rows * p->cols, at = p->first * (m->b.parts.params[p->param].kind == KIND_BIAS ? 1 : (int64_t)to.ld);
+    int64_t n = (int64_t)rows * p->cols,
+            at = p->first * (m->b.parts.params[p->param].kind == KIND_BIAS ? 1 : (int64_t)to.ld);
     if (!origin_rows(m, piece, first, rows, m->host.piece, m->a, err)) return false;
     at += (int64_t)first * p->cols;
     if (to.t == F32) return upload_wait(m, (float *)to.p + at, m->host.piece, (size_t)n * 4, err);
@@ -55,7 +58,8 @@ static void weights_bind(struct model *m)
     for (int i = 0; i < m->b.parts.n_params; i++) {
         const struct param *p = &m->b.parts.params[i];
         const struct storage *s = &m->b.storage[i];
-        m->weights[i] = (struct weight){.w = buffer(m, s->w, p->rows, p->cols, s->type), .packed = buffer_at(m, s->packed),
+        m->weights[i] = (struct weight){.w = buffer(m, s->w, p->rows, p->cols, s->type),
+                                        .packed = buffer_at(m, s->packed),
                                         .t = m->b.training.compute};
     }
 }
@@ -76,7 +80,8 @@ static bool weights_load(struct model *m, struct err *err)
     for (int i = 0; i < m->b.parts.n_params; i++)
         if (m->b.storage[i].w >= 0 && !load_param(m, i, m->weights[i].w, err)) return false;
     for (int i = 0; i < m->b.parts.n_params; i++)
-        if (m->b.storage[i].w >= 0 && m->b.storage[i].packing) m->k->settle(m->d, &m->weights[i], m->b.storage[i].packing);
+        if (m->b.storage[i].w >= 0 && m->b.storage[i].packing)
+            m->k->settle(m->d, &m->weights[i], m->b.storage[i].packing);
     return model_wait(m, err);
 }
 
@@ -136,7 +141,8 @@ static bool moments_load(struct model *m, struct err *err)
                 int rows = p->rows - first < most ? p->rows - first : most;
                 float *to = (which ? s->v : s->m) + at + (int64_t)first * p->cols;
                 if (!origin_moments(m, i, suffixes[which], first, rows, m->host.piece, err) ||
-                    !upload_wait(m, to, m->host.piece, (size_t)rows * (size_t)p->cols * 4, err)) return false;
+                    !upload_wait(m, to, m->host.piece, (size_t)rows * (size_t)p->cols * 4, err))
+                    return false;
             }
     }
     return true;
@@ -162,23 +168,28 @@ static bool download_wait(struct model *m, float *to, const float *from, int64_t
     return model_wait(m, err);
 }
 
-bool piece_read(struct model *m, int piece, int first, int rows, float *out, struct arena *a, struct err *err)
+bool piece_read(struct model *m, int piece, int first, int rows, float *out, struct arena *a,
+                struct err *err)
 {
     const struct piece *p = &m->b.parts.pieces[piece];
     const struct param *q = &m->b.parts.params[p->param];
     const struct storage *s = &m->b.storage[p->param];
     bool held = s->w >= 0 && s->type == F32 && (q->trained || param_is_lora(q));
     if (!held) return origin_rows(m, piece, first, rows, out, a, err);
-    int64_t at = (q->kind == KIND_BIAS ? p->first : (int64_t)p->first * p->cols) + (int64_t)first * p->cols;
-    return download_wait(m, out, (const float *)buffer_at(m, s->w) + at, (int64_t)rows * p->cols, err);
+    int64_t at =
+        (q->kind == KIND_BIAS ? p->first : (int64_t)p->first * p->cols) + (int64_t)first * p->cols;
+    return download_wait(m, out, (const float *)buffer_at(m, s->w) + at, (int64_t)rows * p->cols,
+                         err);
 }
 
-bool moment_read(struct model *m, int piece, int which, int first, int rows, float *out, struct err *err)
+bool moment_read(struct model *m, int piece, int which, int first, int rows, float *out,
+                 struct err *err)
 {
     const struct piece *p = &m->b.parts.pieces[piece];
     int64_t at;
     const struct slot *s = slot_of(m, p, &at);
-    return download_wait(m, out, (which ? s->v : s->m) + at + (int64_t)first * p->cols, (int64_t)rows * p->cols, err);
+    return download_wait(m, out, (which ? s->v : s->m) + at + (int64_t)first * p->cols,
+                         (int64_t)rows * p->cols, err);
 }
 
 /* ---- the model ---- */
@@ -229,7 +240,8 @@ static bool rope_load(struct model *m, struct err *err)
                 m->host.piece[i * c->head_dim + j] = (float)cos(angle);
                 m->host.piece[i * c->head_dim + half + j] = (float)sin(angle);
             }
-        if (!upload_wait(m, table + (int64_t)first * c->head_dim, m->host.piece, (size_t)n * (size_t)c->head_dim * 4, err))
+        if (!upload_wait(m, table + (int64_t)first * c->head_dim, m->host.piece,
+                         (size_t)n * (size_t)c->head_dim * 4, err))
             return false;
     }
     return true;
@@ -238,15 +250,21 @@ static bool rope_load(struct model *m, struct err *err)
 static bool model_fill(struct model *m, const struct model_files *files, struct err *err)
 {
     const char *config = path_join(m->a, files->base, "config.json");
-    if (!json_read(&m->config_json, config, (struct json_limits){.bytes = 1 << 20, .depth = 32, .nodes = 10000}, m->a, err) ||
-        !origin_open(&m->origin, files, &m->b.training.lora, m->a, err)) return false;
+    if (!json_read(&m->config_json, config,
+                   (struct json_limits){.bytes = 1 << 20, .depth = 32, .nodes = 10000}, m->a,
+                   err) ||
+        !origin_open(&m->origin, files, &m->b.training.lora, m->a, err))
+        return false;
     m->base = m->k->alloc(m->d, (size_t)m->b.layout.bytes);
     if (!m->base) {
         char bytes[16];
-        return fail(err, "the %s device refused %s for the model; take a smaller micro-batch, recompute more, or train less",
+        return fail(err,
+                    "the %s device refused %s for the model; take a smaller micro-batch, recompute "
+                    "more, or train less",
                     m->k->name, text_bytes(bytes, m->b.layout.bytes));
     }
-    m->k->workspace(m->d, buffer_at(m, m->b.workspace), (size_t)m->b.layout.rows[m->b.workspace].bytes);
+    m->k->workspace(m->d, buffer_at(m, m->b.workspace),
+                    (size_t)m->b.layout.rows[m->b.workspace].bytes);
     weights_bind(m);
     slots_make(m);
     if (!weights_load(m, err) || !rope_load(m, err)) return false;
@@ -254,8 +272,9 @@ static bool model_fill(struct model *m, const struct model_files *files, struct 
     return files->moments ? moments_load(m, err) : model_wait(m, err);
 }
 
-bool model_open(struct model **out, const struct model_config *c, const struct training *t, const struct model_shape *shape,
-                const struct layout *layout, const struct model_files *files, uint64_t seed, const struct kernels *k,
+bool model_open(struct model **out, const struct model_config *c, const struct training *t,
+                const struct model_shape *shape, const struct layout *layout,
+                const struct model_files *files, uint64_t seed, const struct kernels *k,
                 struct device *d, struct arena *a, struct err *err)
 {
     struct device_info info;
@@ -269,7 +288,9 @@ bool model_open(struct model **out, const struct model_config *c, const struct t
     k->info(d, &info);
     if (!blueprint_make(&m->b, c, t, shape, &info, a, err)) return false;
     if (m->b.layout.bytes != layout->bytes)
-        return fail(err, "the plan has %lld bytes for another device or setting; this one needs %lld: plan again",
+        return fail(err,
+                    "the plan has %lld bytes for another device or setting; this one needs %lld: "
+                    "plan again",
                     (long long)layout->bytes, (long long)m->b.layout.bytes);
     m->weights = NEW_N(a, struct weight, m->b.parts.n_params);
     host_make(m);

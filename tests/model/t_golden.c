@@ -1,11 +1,14 @@
-/* t_golden.c - against torch, transformers and PEFT (tests/golden/model.py): logits, every gradient,
- * ten steps of AdamW with clipping and a schedule, adapters, bf16. On ref and on cpu. */
+/* t_golden.c - against torch, transformers and PEFT (tests/golden/model.py): logits, every
+ * gradient, ten steps of AdamW with clipping and a schedule, adapters, bf16. On ref and on cpu. */
 #include "tests/model/tiny.h"
 #include "engine/model/state.h"
 
 static const char *const backends[] = {"ref", "cpu"};
-static const char *const cases[] = {"mha", "gqa", "tied", "bias", "headdim", "llama3", "linear", "odd"};
-static const struct { const char *name, *base; } adapters[] = {{"lora-all", "gqa"}, {"lora-qv", "tied"}};
+static const char *const cases[] = {"mha",     "gqa",    "tied",   "bias",
+                                    "headdim", "llama3", "linear", "odd"};
+static const struct {
+    const char *name, *base;
+} adapters[] = {{"lora-all", "gqa"}, {"lora-qv", "tied"}};
 
 /* The gradient of a piece as it lies on the device. */
 static float *gradient_of(struct tiny *t, int piece)
@@ -13,9 +16,11 @@ static float *gradient_of(struct tiny *t, int piece)
     struct model *m = t->m;
     const struct piece *p = &m->b.parts.pieces[piece];
     const struct param *q = &m->b.parts.params[p->param];
-    int64_t n = (int64_t)p->rows * p->cols, at = q->kind == KIND_BIAS ? p->first : (int64_t)p->first * p->cols;
+    int64_t n = (int64_t)p->rows * p->cols,
+            at = q->kind == KIND_BIAS ? p->first : (int64_t)p->first * p->cols;
     float *out = NEW_N(&t->a, float, n);
-    m->k->download(m->d, out, (float *)buffer_at(m, m->b.storage[p->param].grad) + at, (size_t)n * 4);
+    m->k->download(m->d, out, (float *)buffer_at(m, m->b.storage[p->param].grad) + at,
+                   (size_t)n * 4);
     assert_true(model_wait(m, &t->err));
     return out;
 }
@@ -76,13 +81,15 @@ static void compare_steps(struct tiny *t, const char *what)
 {
     struct batch b[2] = {recorded_batch(t, 0), recorded_batch(t, 1)};
     int n;
-    float *lr = recorded(t, "lr", &n), *losses = recorded(t, "losses", NULL), *norms = recorded(t, "norms", NULL);
+    float *lr = recorded(t, "lr", &n), *losses = recorded(t, "losses", NULL),
+          *norms = recorded(t, "norms", NULL);
     assert_int_equal(n, 10);
     for (int i = 0; i < n; i++) {
         struct step_result r = tiny_step(t, i + 1, lr[i], b, 2);
-        if (!(fabs(r.loss - (double)losses[i]) <= 1e-4) || !(fabs(r.grad_norm / (double)norms[i] - 1) <= 1e-3) || r.skipped)
-            fail_msg("%s, step %d: loss %.6f instead of %.6f, norm %g instead of %g", what, i + 1, r.loss, (double)losses[i],
-                     r.grad_norm, (double)norms[i]);
+        if (!(fabs(r.loss - (double)losses[i]) <= 1e-4) ||
+            !(fabs(r.grad_norm / (double)norms[i] - 1) <= 1e-3) || r.skipped)
+            fail_msg("%s, step %d: loss %.6f instead of %.6f, norm %g instead of %g", what, i + 1,
+                     r.loss, (double)losses[i], r.grad_norm, (double)norms[i]);
     }
 }
 
@@ -93,7 +100,9 @@ static void each_case(void (*f)(struct tiny *, const char *), enum dtype compute
     for (size_t b = 0; b < COUNT(backends); b++)
         for (size_t i = 0; i < COUNT(cases) + COUNT(adapters); i++) {
             bool adapter = i >= COUNT(cases);
-            if (!tiny_begin(&t, adapter ? adapters[i - COUNT(cases)].base : cases[i], backends[b], 2)) break;
+            if (!tiny_begin(&t, adapter ? adapters[i - COUNT(cases)].base : cases[i], backends[b],
+                            2))
+                break;
             const char *name = adapter ? adapters[i - COUNT(cases)].name : cases[i];
             if (adapter) tiny_adapter(&t, name);
             t.training.compute = compute;
@@ -128,9 +137,11 @@ static void compare_bf16(struct tiny *t, const char *what)
     int n;
     float *want = recorded(t, "logits", &n), *got = tiny_logits(t, &b[0]);
     double sum = 0, most = (double)*recorded(t, "bf16.logits", NULL);
-    for (int i = 0; i < n; i++) sum += ((double)got[i] - (double)want[i]) * ((double)got[i] - (double)want[i]);
+    for (int i = 0; i < n; i++)
+        sum += ((double)got[i] - (double)want[i]) * ((double)got[i] - (double)want[i]);
     double rms = sqrt(sum / n);
-    if (!(rms > 0) || !(rms <= most)) fail_msg("%s: logits are %g from fp32, torch's bf16 %g", what, rms, most);
+    if (!(rms > 0) || !(rms <= most))
+        fail_msg("%s: logits are %g from fp32, torch's bf16 %g", what, rms, most);
 }
 
 static void bf16_is_as_near_to_fp32_as_torch(void **state)
@@ -142,8 +153,10 @@ static void bf16_is_as_near_to_fp32_as_torch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logits_equal_transformers), cmocka_unit_test(every_gradient_equals_torch),
-        cmocka_unit_test(ten_steps_of_adamw_equal_torch), cmocka_unit_test(bf16_is_as_near_to_fp32_as_torch),
+        cmocka_unit_test(logits_equal_transformers),
+        cmocka_unit_test(every_gradient_equals_torch),
+        cmocka_unit_test(ten_steps_of_adamw_equal_torch),
+        cmocka_unit_test(bf16_is_as_near_to_fp32_as_torch),
     };
     return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
 }

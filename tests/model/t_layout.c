@@ -1,6 +1,6 @@
-/* t_layout.c - the table of buffers: what it promises is what is asked of the device, to the byte, and
- * nothing more is asked later; what is trained is what was chosen, and its gradients do not depend on what
- * else is trained. */
+/* t_layout.c - the table of buffers: what it promises is what is asked of the device, to the byte,
+ * and nothing more is asked later; what is trained is what was chosen, and its gradients do not
+ * depend on what else is trained. */
 #include "tests/model/tiny.h"
 #include "engine/model/state.h"
 
@@ -62,7 +62,8 @@ static void live(struct tiny *t)
         struct step_result r;
         struct update u = update_of(step, 1e-3f, b[0].trained + b[1].trained);
         if (t->training.n_parts) model_begin(t->m, &u);
-        for (int i = 0; i < 2 && t->training.n_parts; i++) model_step(t->m, &b[i], (struct draw){.micro = (uint32_t)i});
+        for (int i = 0; i < 2 && t->training.n_parts; i++)
+            model_step(t->m, &b[i], (struct draw){.micro = (uint32_t)i});
         if (t->training.n_parts) assert_true(model_update(t->m, &r, &t->err));
         assert_true(model_losses(t->m, &b[0], losses, &t->err));
         if (t->shape.cache_tokens)
@@ -101,9 +102,11 @@ static void frozen_weights_lie_in_memory_once(void **state)
     for (int i = 0; i < 2; i++) {
         assert_true(tiny_begin(&t, "gqa", "ref", 1));
         t.training.n_parts = 0;
-        t.training.compute = BF16; /* ref packs BF16, so the file's values are needed while loading only */
+        t.training.compute =
+            BF16; /* ref packs BF16, so the file's values are needed while loading only */
         t.training.frozen = i ? BF16 : F32;
-        if (!layout_make(&t.layout, &t.config, &t.training, &t.shape, &t.info, &t.a, &t.err)) fail_msg("%s", t.err.text);
+        if (!layout_make(&t.layout, &t.config, &t.training, &t.shape, &t.info, &t.a, &t.err))
+            fail_msg("%s", t.err.text);
         bytes[i] = t.layout.owned[OWN_WEIGHTS];
         tiny_close(&t);
     }
@@ -134,7 +137,10 @@ static const struct choice_case choices[] = {
     {"gqa", {"/layers.0.self_attn.o_proj/"}, 1, 32 * 32},
     {"gqa", {"/layers.0.post_attention/"}, 1, 32},
     {"tied", {"lm_head"}, 1, 96 * 32},
-    {"bias", {"/k_proj.bias$/", "/layers.1.self_attn.q_proj.bias/", "/gate_proj/"}, 3, 3 * 32 + 2 * (40 * 32 + 40)},
+    {"bias",
+     {"/k_proj.bias$/", "/layers.1.self_attn.q_proj.bias/", "/gate_proj/"},
+     3,
+     3 * 32 + 2 * (40 * 32 + 40)},
     {"odd", {"last:2"}, 1, 2 * (4 * 30 * 30 + 3 * 37 * 30 + 60)},
 };
 
@@ -162,7 +168,8 @@ static void take_gradients(struct tiny *t, struct gradients *out)
         out->names[c] = p->name;
         out->n[c] = (int64_t)p->rows * p->cols;
         out->values[c] = NEW_N(&t->a, float, out->n[c]);
-        t->k->download(t->d, out->values[c], (float *)buffer_at(t->m, t->m->b.storage[p->param].grad) + before,
+        t->k->download(t->d, out->values[c],
+                       (float *)buffer_at(t->m, t->m->b.storage[p->param].grad) + before,
                        (size_t)out->n[c] * 4);
     }
     assert_true(model_update(t->m, &r, &t->err));
@@ -176,7 +183,8 @@ static void gradients_do_not_depend_on_what_else_is_trained(void **state)
         struct tiny full, some;
         struct gradients want, got;
         const char *parts[3];
-        assert_true(tiny_begin(&full, choices[i].model, "ref", 1) && tiny_begin(&some, choices[i].model, "ref", 1));
+        assert_true(tiny_begin(&full, choices[i].model, "ref", 1) &&
+                    tiny_begin(&some, choices[i].model, "ref", 1));
         memcpy(parts, choices[i].parts, sizeof parts);
         some.training.parts = parts;
         some.training.n_parts = choices[i].n;
@@ -203,7 +211,8 @@ static void gradients_do_not_depend_on_what_else_is_trained(void **state)
 /* Products of a step, counted. */
 static struct { int back, grad, attention; } products_done;
 
-static void counting_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w, float alpha, float beta)
+static void counting_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w,
+                          float alpha, float beta)
 {
     products_done.back++;
     real->linear_back(d, dx, dy, w, alpha, beta);
@@ -213,9 +222,9 @@ static void counting_grad(struct device *d, struct mat dw, struct mat dy, struct
     products_done.grad++;
     real->linear_grad(d, dw, dy, x, alpha);
 }
-static void counting_attention(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o, struct mat o,
-                               const float *lse, struct mat q, struct mat k, struct mat v, struct seqs s,
-                               const struct attention *a)
+static void counting_attention(struct device *d, struct mat dq, struct mat dk, struct mat dv,
+                               struct mat d_o, struct mat o, const float *lse, struct mat q,
+                               struct mat k, struct mat v, struct seqs s, const struct attention *a)
 {
     products_done.attention++;
     real->attn_back(d, dq, dk, dv, d_o, o, lse, q, k, v, s, a);
@@ -224,11 +233,19 @@ static void counting_attention(struct device *d, struct mat dq, struct mat dk, s
 static void nothing_is_propagated_below_the_lowest(void **state)
 {
     (void)state;
-    static const struct { const char *part; int back, grad, attention; } wanted[] = {
-        {"lm_head", 0, 1, 0}, {"/^model.norm/", 1, 0, 0}, {"/layers.1.mlp.down_proj/", 1, 1, 0},
-        {"/layers.1.mlp.up_proj/", 2, 1, 0}, {"/layers.1.post_attention/", 3, 0, 0}, {"/layers.1.self_attn.o_proj/", 3, 1, 0},
-        {"/layers.1.self_attn.v_proj/", 4, 1, 1}, {"/layers.1.input_layernorm/", 5, 0, 1},
-        {"/layers.0.mlp.down_proj/", 5, 1, 1}, {"embeddings", 9, 0, 2}, {"full", 9, 9, 2},
+    static const struct { const char *part; int back, grad, attention;
+    } wanted[] = {
+        {"lm_head", 0, 1, 0},
+        {"/^model.norm/", 1, 0, 0},
+        {"/layers.1.mlp.down_proj/", 1, 1, 0},
+        {"/layers.1.mlp.up_proj/", 2, 1, 0},
+        {"/layers.1.post_attention/", 3, 0, 0},
+        {"/layers.1.self_attn.o_proj/", 3, 1, 0},
+        {"/layers.1.self_attn.v_proj/", 4, 1, 1},
+        {"/layers.1.input_layernorm/", 5, 0, 1},
+        {"/layers.0.mlp.down_proj/", 5, 1, 1},
+        {"embeddings", 9, 0, 2},
+        {"full", 9, 9, 2},
     };
     for (size_t i = 0; i < COUNT(wanted); i++) {
         struct tiny t;
@@ -248,8 +265,8 @@ static void nothing_is_propagated_below_the_lowest(void **state)
         tiny_step(&t, 1, 1e-3f, &b, 1);
         if (products_done.back != wanted[i].back || products_done.grad != wanted[i].grad ||
             products_done.attention != wanted[i].attention)
-            fail_msg("%s: %d back, %d gradients, %d attentions", parts[0], products_done.back, products_done.grad,
-                     products_done.attention);
+            fail_msg("%s: %d back, %d gradients, %d attentions", parts[0], products_done.back,
+                     products_done.grad, products_done.attention);
         tiny_close(&t);
     }
 }
@@ -272,10 +289,12 @@ static void only_what_was_chosen_moves(void **state)
         assert_true(tensors_open(&base, t.files.base, &t.a, &t.err));
         for (int k = 0; k < t.m->b.parts.n_pieces; k++) {
             const struct piece *p = &t.m->b.parts.pieces[k];
-            float *before = tensor_values(&t, &base, p->name, NULL), *now = NEW_N(&t.a, float, (int64_t)p->rows * p->cols);
+            float *before = tensor_values(&t, &base, p->name, NULL),
+                  *now = NEW_N(&t.a, float, (int64_t)p->rows * p->cols);
             assert_true(piece_read(t.m, k, 0, p->rows, now, &t.a, &t.err));
             bool equal = !memcmp(before, now, (size_t)p->rows * (size_t)p->cols * 4);
-            if (equal == p->trained) fail_msg("%s: %s %s", parts[0], p->name, equal ? "stayed" : "moved");
+            if (equal == p->trained)
+                fail_msg("%s: %s %s", parts[0], p->name, equal ? "stayed" : "moved");
         }
         tensors_close(&base);
         tiny_close(&t);
@@ -302,10 +321,17 @@ static void weight_decay_is_for_matrices_unless_all_is_asked_for(void **state)
 static void wrong_choices_are_sentences(void **state)
 {
     (void)state;
-    static const struct { const char *parts[2]; int n; const char *says; } wrong[] = {
-        {{"last:3"}, 1, "the model has 2 layers"}, {{"last:0"}, 1, "last:1 to last:2"}, {{"last:x"}, 1, "not possible"},
-        {{"/nothing_like_it/"}, 1, "matches no tensor"}, {{"/(/"}, 1, "not valid"}, {{"//"}, 1, "no pattern"},
-        {{"heads"}, 1, "not known"}, {{"full", "norms"}, 2, "stands alone"}, {{"lora"}, 1, "rank of at least 1"},
+    static const struct { const char *parts[2]; int n; const char *says;
+    } wrong[] = {
+        {{"last:3"}, 1, "the model has 2 layers"},
+        {{"last:0"}, 1, "last:1 to last:2"},
+        {{"last:x"}, 1, "not possible"},
+        {{"/nothing_like_it/"}, 1, "matches no tensor"},
+        {{"/(/"}, 1, "not valid"},
+        {{"//"}, 1, "no pattern"},
+        {{"heads"}, 1, "not known"},
+        {{"full", "norms"}, 2, "stands alone"},
+        {{"lora"}, 1, "rank of at least 1"},
     };
     struct tiny t;
     for (size_t i = 0; i < COUNT(wrong); i++) {
@@ -313,7 +339,8 @@ static void wrong_choices_are_sentences(void **state)
         const char *parts[2] = {wrong[i].parts[0], wrong[i].parts[1]};
         t.training.parts = parts;
         t.training.n_parts = wrong[i].n;
-        assert_false(layout_make(&t.layout, &t.config, &t.training, &t.shape, &t.info, &t.a, &t.err));
+        assert_false(
+            layout_make(&t.layout, &t.config, &t.training, &t.shape, &t.info, &t.a, &t.err));
         if (!strstr(t.err.text, wrong[i].says)) fail_msg("%s: %s", parts[0], t.err.text);
         tiny_close(&t);
     }
@@ -336,13 +363,15 @@ static void flops_count_what_the_definition_says(void **state)
     assert_true(model_flops(&t.config, &t.training, 10, 55, 6, &hardware) == full);
     assert_true(hardware == full + 2 * (block - 40 * 32) * 10 + 2 * q * 2 * 55 + 4 * q * 55);
     t.training.n_parts = 0;
-    assert_true(model_flops(&t.config, &t.training, 10, 55, 6, &hardware) == 2 * 2 * block * 10 + 2 * head * 6 + 4 * q * 2 * 55);
+    assert_true(model_flops(&t.config, &t.training, 10, 55, 6, &hardware) ==
+                2 * 2 * block * 10 + 2 * head * 6 + 4 * q * 2 * 55);
     assert_true(hardware == model_flops(&t.config, &t.training, 10, 55, 6, NULL));
     t.training.recompute = RECOMPUTE_NONE;
     t.training.n_parts = 1;
     tiny_adapter(&t, "lora-all");
     double adapter = 4 * (32.0 + 32 + 32 + 16 + 32 + 16 + 32 + 32 + 3 * (32 + 40));
-    want = (2 * 4 * block - 2 * (32 * 32 + 2 * 16 * 32) + 2 * 6 * adapter - 2 * 3 * 4 * 32) * 10 + 4 * head * 6 + 12 * q * 2 * 55;
+    want = (2 * 4 * block - 2 * (32 * 32 + 2 * 16 * 32) + 2 * 6 * adapter - 2 * 3 * 4 * 32) * 10 +
+           4 * head * 6 + 12 * q * 2 * 55;
     assert_true(model_flops(&t.config, &t.training, 10, 55, 6, NULL) == want);
     tiny_open(&t);
     assert_true(model_step_flops(t.m, 10, 55, 6, NULL) == want);

@@ -1,5 +1,6 @@
-/* t_model.c - what must not change a bit, or hardly: neighbours in a window, the cut into micro-batches,
- * recomputation, threads, a chat in between; and what a cache and a sampler must give. */
+/* t_model.c - what must not change a bit, or hardly: neighbours in a window, the cut into
+ * micro-batches, recomputation, threads, a chat in between; and what a cache and a sampler must
+ * give. */
 #include "tests/model/tiny.h"
 
 static const char *const backends[] = {"ref", "cpu"};
@@ -75,14 +76,17 @@ static void micro_batches_of_any_size_give_one_step(void **state)
         for (int c = 0; c < 3; c++) {
             if (!tiny_begin(&t[c], "gqa", backends[i], 2)) goto next;
             tiny_open(&t[c]);
-            struct batch all = made_batch(&t[c], (const int[]){7, 3, 9, 2, 11, 5, 8, 6}, 8, 2), micro[8];
-            for (int k = 0; k < 8; k += each[c]) micro[k / each[c]] = part_of(&t[c], &all, k, each[c]);
+            struct batch all = made_batch(&t[c], (const int[]){7, 3, 9, 2, 11, 5, 8, 6}, 8, 2),
+                         micro[8];
+            for (int k = 0; k < 8; k += each[c])
+                micro[k / each[c]] = part_of(&t[c], &all, k, each[c]);
             r[c] = tiny_step(&t[c], 1, 1e-3f, micro, 8 / each[c]);
             logits[c] = tiny_logits(&t[c], &all);
             n = (int64_t)all.rows * t[c].config.vocab;
             assert_true(fabs(r[c].loss - r[0].loss) <= 1e-6);
             assert_true(fabs(r[c].grad_norm / r[0].grad_norm - 1) <= 1e-6);
-            assert_true(farthest(logits[c], logits[0], n) <= 2e-5); /* AdamW's first step has the sign of the gradient */
+            assert_true(farthest(logits[c], logits[0], n) <=
+                        2e-5); /* AdamW's first step has the sign of the gradient */
             last = logits[c];
         }
         assert_non_null(last);
@@ -91,9 +95,10 @@ static void micro_batches_of_any_size_give_one_step(void **state)
     }
 }
 
-/* What a few steps of everything leave behind, as text: dropout, noise, accumulation, adapters or all weights. */
-static char *trained_hash(struct tiny *t, const char *backend, int threads, enum recompute recompute, bool lora,
-                          enum dtype compute, bool chat)
+/* What a few steps of everything leave behind, as text: dropout, noise, accumulation, adapters or
+ * all weights. */
+static char *trained_hash(struct tiny *t, const char *backend, int threads,
+                          enum recompute recompute, bool lora, enum dtype compute, bool chat)
 {
     static const char *const prefixes = "gqa";
     if (!tiny_begin(t, prefixes, backend, threads)) return NULL;
@@ -115,9 +120,12 @@ static char *trained_hash(struct tiny *t, const char *backend, int threads, enum
         for (int i = 0; i < 2; i++) {
             struct batch b = part_of(t, &all, i * 2, 2);
             int32_t next = 1;
-            model_step(t->m, &b, (struct draw){.seed = 9, .step = (uint32_t)step, .micro = (uint32_t)i});
+            model_step(t->m, &b,
+                       (struct draw){.seed = 9, .step = (uint32_t)step, .micro = (uint32_t)i});
             for (int k = 0; chat && k < 8; k++)
-                assert_true(model_next(t->m, &next, 1, &s, &next, 1, (struct draw){.seed = 4, .step = (uint32_t)k}, &next, &t->err));
+                assert_true(model_next(t->m, &next, 1, &s, &next, 1,
+                                       (struct draw){.seed = 4, .step = (uint32_t)k}, &next,
+                                       &t->err));
             float losses[64];
             if (chat) assert_true(model_losses(t->m, &b, losses, &t->err));
         }
@@ -130,7 +138,8 @@ static char *trained_hash(struct tiny *t, const char *backend, int threads, enum
 static void expect_equal_hashes(const char *what, char (*h)[33], int n)
 {
     for (int i = 1; i < n; i++)
-        if (strcmp(h[i], h[0]) != 0) fail_msg("%s: run %d ends with %s, run 0 with %s", what, i, h[i], h[0]);
+        if (strcmp(h[i], h[0]) != 0)
+            fail_msg("%s: run %d ends with %s, run 0 with %s", what, i, h[i], h[0]);
 }
 
 static void keep_hash(char out[33], struct tiny *t, char *hash)
@@ -149,7 +158,8 @@ static void every_recompute_policy_gives_the_same_bits(void **state)
             char h[3][33], *got;
             int n = 0;
             for (int p = 0; p < 3; p++)
-                if ((got = trained_hash(&t, backends[b], 2, policies[p], kind & 1, kind & 2 ? BF16 : F32, false)))
+                if ((got = trained_hash(&t, backends[b], 2, policies[p], kind & 1,
+                                        kind & 2 ? BF16 : F32, false)))
                     keep_hash(h[n++], &t, got);
             expect_equal_hashes("recompute", h, n);
         }
@@ -162,7 +172,8 @@ static void one_to_four_threads_give_the_same_bits(void **state)
     for (int kind = 0; kind < 4; kind++) {
         char h[4][33], *got;
         for (int threads = 1; threads <= 4; threads++) {
-            got = trained_hash(&t, "cpu", threads, RECOMPUTE_NONE, kind & 1, kind & 2 ? BF16 : F32, false);
+            got = trained_hash(&t, "cpu", threads, RECOMPUTE_NONE, kind & 1, kind & 2 ? BF16 : F32,
+                               false);
             if (!got) skip();
             keep_hash(h[threads - 1], &t, got);
         }
@@ -179,7 +190,8 @@ static void a_chat_between_micro_batches_changes_no_bit(void **state)
             char h[2][33], *got;
             int n = 0;
             for (int chat = 0; chat < 2; chat++)
-                if ((got = trained_hash(&t, backends[b], 2, (enum recompute)(kind / 2), kind & 1, F32, chat)))
+                if ((got = trained_hash(&t, backends[b], 2, (enum recompute)(kind / 2), kind & 1,
+                                        F32, chat)))
                     keep_hash(h[n++], &t, got);
             expect_equal_hashes("chat", h, n);
         }
@@ -218,7 +230,8 @@ static void the_cache_gives_the_logits_of_the_whole_text(void **state)
     for (size_t i = 0; i < COUNT(backends); i++) {
         if (!tiny_begin(&t, "llama3", backends[i], 2)) continue;
         t.training.n_parts = 0;
-        t.shape = (struct model_shape){.rows = 30, .longest = 30, .loss_rows = 1, .cache_tokens = 30};
+        t.shape =
+            (struct model_shape){.rows = 30, .longest = 30, .loss_rows = 1, .cache_tokens = 30};
         tiny_open(&t);
         struct batch b = made_batch(&t, (const int[]){30}, 1, 3);
         int32_t next = 0, n = 5;
@@ -231,14 +244,16 @@ static void the_cache_gives_the_logits_of_the_whole_text(void **state)
             assert_int_equal(next, best);
             if (n == 30) break;
             b.ids[n++] = next;
-            assert_true(model_next(t.m, &next, 1, &greedy, NULL, 0, (struct draw){0}, &next, &t.err));
+            assert_true(
+                model_next(t.m, &next, 1, &greedy, NULL, 0, (struct draw){0}, &next, &t.err));
         }
         assert_int_equal(model_cached(t.m), 30);
         assert_memory_equal(model_cached_ids(t.m), b.ids, 30 * sizeof *b.ids);
         assert_false(model_next(t.m, &next, 1, &greedy, NULL, 0, (struct draw){0}, &next, &t.err));
         assert_non_null(strstr(t.err.text, "context of 30 tokens is full"));
         model_rewind(t.m, 5);
-        assert_true(model_next(t.m, &b.ids[5], 1, &greedy, NULL, 0, (struct draw){0}, &next, &t.err));
+        assert_true(
+            model_next(t.m, &b.ids[5], 1, &greedy, NULL, 0, (struct draw){0}, &next, &t.err));
         assert_int_equal(next, b.ids[6]);
         tiny_close(&t);
     }
@@ -253,10 +268,12 @@ static void a_long_prompt_is_read_in_pieces(void **state)
     for (int i = 0; i < 2; i++) {
         assert_true(tiny_begin(&t, "gqa", "ref", 1));
         t.training.n_parts = 0;
-        t.shape = (struct model_shape){.rows = i ? 4 : 23, .longest = 4, .loss_rows = 1, .cache_tokens = 32};
+        t.shape = (struct model_shape){
+            .rows = i ? 4 : 23, .longest = 4, .loss_rows = 1, .cache_tokens = 32};
         tiny_open(&t);
         struct batch b = made_batch(&t, (const int[]){23}, 1, 3);
-        assert_true(model_next(t.m, b.ids, 23, &s, NULL, 0, (struct draw){.seed = 8}, &drawn[i], &t.err));
+        assert_true(
+            model_next(t.m, b.ids, 23, &s, NULL, 0, (struct draw){.seed = 8}, &drawn[i], &t.err));
         tiny_close(&t);
     }
     assert_int_equal(drawn[0], drawn[1]);

@@ -1,5 +1,5 @@
-/* t_save.c - what leaves a model comes back: folders, adapters as PEFT writes them, checkpoints that
- * continue bit by bit; and what rounding does to an adapter. */
+/* t_save.c - what leaves a model comes back: folders, adapters as PEFT writes them, checkpoints
+ * that continue bit by bit; and what rounding does to an adapter. */
 #include "tests/model/tiny.h"
 #include "engine/model/state.h"
 #include <unistd.h>
@@ -35,7 +35,8 @@ static void check_files(struct tiny *t, const char *dir, const struct saved *s)
         struct text file;
         struct hash h;
         char hash[33];
-        if (!file_read(&file, path_join(&t->a, dir, s->files[i].name), 1 << 24, &t->a, &t->err)) fail_msg("%s", t->err.text);
+        if (!file_read(&file, path_join(&t->a, dir, s->files[i].name), 1 << 24, &t->a, &t->err))
+            fail_msg("%s", t->err.text);
         hash_start(&h, &t->a);
         hash_add(&h, file.p, file.n);
         assert_string_equal(hash_text(&h, hash), s->files[i].hash);
@@ -46,7 +47,8 @@ static void check_files(struct tiny *t, const char *dir, const struct saved *s)
 static void train(struct tiny *t, int first, int last)
 {
     struct batch b[2] = {recorded_batch(t, 0), recorded_batch(t, 1)};
-    for (int step = first; step <= last; step++) assert_false(tiny_step(t, step, 1e-2f, b, 2).skipped);
+    for (int step = first; step <= last; step++)
+        assert_false(tiny_step(t, step, 1e-2f, b, 2).skipped);
 }
 
 static void a_trained_model_comes_back_bit_by_bit(void **state)
@@ -68,11 +70,13 @@ static void a_trained_model_comes_back_bit_by_bit(void **state)
         t.files.base = dir;
         struct model_config was = t.config;
         if (!model_config_read(&t.config, dir, &t.a, &t.err)) fail_msg("%s", t.err.text);
-        assert_true(t.config.type == T_F32 && t.config.tied == was.tied && t.config.scaling == was.scaling);
+        assert_true(t.config.type == T_F32 && t.config.tied == was.tied &&
+                    t.config.scaling == was.scaling);
         assert_true(t.config.parameters == was.parameters && t.config.n_eos == was.n_eos);
         t.training.n_parts = 0;
         tiny_open(&t);
-        assert_memory_equal(before, tiny_logits(&t, &b), (size_t)b.rows * (size_t)t.config.vocab * 4);
+        assert_memory_equal(before, tiny_logits(&t, &b),
+                            (size_t)b.rows * (size_t)t.config.vocab * 4);
         tiny_close(&t);
     }
 }
@@ -85,18 +89,21 @@ static void what_is_frozen_is_saved_as_the_file_has_it(void **state)
     struct tiny t;
     struct saved saved = {.n = 0};
     struct tensors base, out;
-    assert_true(tiny_begin(&t, "mha", "ref", 1)); /* its file is F32, which BF16 in memory would round */
+    assert_true(
+        tiny_begin(&t, "mha", "ref", 1)); /* its file is F32, which BF16 in memory would round */
     t.training.parts = part_norms;
     t.training.compute = t.training.frozen = BF16;
     tiny_open(&t);
     train(&t, 1, 1);
     char *dir = folder(&t);
     assert_true(model_save(t.m, dir, T_F32, true, &saved, &t.err));
-    assert_true(tensors_open(&base, t.files.base, &t.a, &t.err) && tensors_open(&out, dir, &t.a, &t.err));
+    assert_true(tensors_open(&base, t.files.base, &t.a, &t.err) &&
+                tensors_open(&out, dir, &t.a, &t.err));
     assert_int_equal(base.n, out.n);
     for (int i = 0; i < base.n; i++) {
         int n;
-        float *x = tensor_values(&t, &base, base.list[i].name, &n), *y = tensor_values(&t, &out, base.list[i].name, NULL);
+        float *x = tensor_values(&t, &base, base.list[i].name, &n),
+              *y = tensor_values(&t, &out, base.list[i].name, NULL);
         bool equal = !memcmp(x, y, (size_t)n * 4), norm = strstr(base.list[i].name, "norm") != NULL;
         if (equal == norm) fail_msg("%s %s", base.list[i].name, equal ? "stayed" : "changed");
     }
@@ -142,7 +149,8 @@ static void two_and_two_steps_are_four(void **state)
             memcpy(hashes[1 + with], tiny_hash(&t), 33);
         }
         assert_string_equal(hashes[2], hashes[0]);
-        assert_string_not_equal(hashes[1], hashes[0]); /* without the optimizer's state it is another run */
+        assert_string_not_equal(hashes[1],
+                                hashes[0]); /* without the optimizer's state it is another run */
         tiny_close(&t);
     }
 }
@@ -155,7 +163,8 @@ static void a_checkpoint_without_moments_is_no_resume(void **state)
     t.files.training = GOLDEN "gqa/model.safetensors";
     t.files.moments = true;
     assert_true(layout_make(&t.layout, &t.config, &t.training, &t.shape, &t.info, &t.a, &t.err));
-    assert_false(model_open(&t.m, &t.config, &t.training, &t.shape, &t.layout, &t.files, 1, t.k, t.d, &t.a, &t.err));
+    assert_false(model_open(&t.m, &t.config, &t.training, &t.shape, &t.layout, &t.files, 1, t.k,
+                            t.d, &t.a, &t.err));
     assert_non_null(strstr(t.err.text, "model.embed_tokens.weight.m"));
     tiny_close(&t);
 }
@@ -180,12 +189,62 @@ static void masters_win_over_the_base_by_name(void **state)
     tiny_close(&t);
 }
 
+/* Bit-exact resume needs it: the stage that was cut off read its frozen weights from the base's
+ * file too. */
+static void what_is_frozen_comes_from_the_base(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct saved saved = {.n = 0};
+    float base[32], norm[32], got[32];
+    assert_true(tiny_begin(&t, "gqa", "ref", 1));
+    tiny_open(&t);
+    assert_true(piece_read(t.m, 0, 0, 1, base, &t.a, &t.err));
+    train(&t, 1, 2);
+    char *dir = folder(&t);
+    assert_true(model_save_training(t.m, dir, &saved, &t.err));
+    int last = t.m->b.parts.params[t.m->b.parts.norm].piece;
+    assert_true(piece_read(t.m, last, 0, 1, norm, &t.a, &t.err));
+    tiny_shut(&t);
+    t.training.parts = part_norms;
+    t.files.training = path_join(&t.a, dir, "training.safetensors");
+    tiny_open(&t);
+    assert_true(piece_read(t.m, 0, 0, 1, got, &t.a, &t.err));
+    assert_memory_equal(got, base, sizeof got);
+    assert_true(piece_read(t.m, last, 0, 1, got, &t.a, &t.err));
+    assert_memory_equal(got, norm, sizeof got);
+    tiny_close(&t);
+}
+
+/* Frozen weights that are packed pass through memory that is the moments' later. */
+static void moments_begin_at_zero(void **state)
+{
+    (void)state;
+    struct tiny t;
+    assert_true(tiny_begin(&t, "gqa", "ref", 1));
+    t.training.parts = part_lora;
+    t.training.lora = (struct lora){.rank = 1, .alpha = 1, .targets = 1 << LINEAR_Q};
+    t.training.compute = BF16;
+    tiny_open(&t);
+    for (int i = 0; i < t.m->b.parts.n_pieces; i++) {
+        const struct piece *p = &t.m->b.parts.pieces[i];
+        for (int which = 0; which < 2 && p->trained; which++) {
+            float x[64];
+            assert_true(moment_read(t.m, i, which, 0, p->rows, x, &t.err));
+            for (int k = 0; k < p->rows * p->cols; k++) assert_true(x[k] == 0);
+        }
+    }
+    tiny_close(&t);
+}
+
 /* ---- adapters ---- */
 
 static void an_adapter_is_saved_as_peft_saves_it(void **state)
 {
     (void)state;
-    static const struct { const char *name, *base; } cases[] = {{"lora-all", "gqa"}, {"lora-qv", "tied"}};
+    static const struct {
+        const char *name, *base;
+    } cases[] = {{"lora-all", "gqa"}, {"lora-qv", "tied"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct tiny t;
         struct saved saved = {.n = 0};
@@ -198,17 +257,22 @@ static void an_adapter_is_saved_as_peft_saves_it(void **state)
         char *dir = folder(&t);
         if (!model_save_adapter(t.m, dir, "some/base", &saved, &t.err)) fail_msg("%s", t.err.text);
         check_files(&t, dir, &saved);
-        assert_true(tensors_open(&peft, t.files.adapter, &t.a, &t.err) && tensors_open(&ours, dir, &t.a, &t.err));
+        assert_true(tensors_open(&peft, t.files.adapter, &t.a, &t.err) &&
+                    tensors_open(&ours, dir, &t.a, &t.err));
         assert_int_equal(peft.n, ours.n);
         for (int k = 0; k < peft.n; k++) {
             int n;
-            float *x = tensor_values(&t, &peft, peft.list[k].name, &n), *y = tensor_values(&t, &ours, peft.list[k].name, NULL);
-            assert_memory_equal(peft.list[k].dims, tensors_find(&ours, peft.list[k].name)->dims, sizeof peft.list[k].dims);
+            float *x = tensor_values(&t, &peft, peft.list[k].name, &n),
+                  *y = tensor_values(&t, &ours, peft.list[k].name, NULL);
+            assert_memory_equal(peft.list[k].dims, tensors_find(&ours, peft.list[k].name)->dims,
+                                sizeof peft.list[k].dims);
             assert_memory_equal(x, y, (size_t)n * 4);
         }
         assert_true(adapter_read(&l, &base, dir, &t.a, &t.err));
-        assert_true(l.rank == t.training.lora.rank && l.alpha == t.training.lora.alpha && l.dropout == t.training.lora.dropout);
-        assert_true(l.targets == t.training.lora.targets && l.rank_stabilised == t.training.lora.rank_stabilised);
+        assert_true(l.rank == t.training.lora.rank && l.alpha == t.training.lora.alpha &&
+                    l.dropout == t.training.lora.dropout);
+        assert_true(l.targets == t.training.lora.targets &&
+                    l.rank_stabilised == t.training.lora.rank_stabilised);
         assert_string_equal(base, "some/base");
         tensors_close(&peft);
         tensors_close(&ours);
@@ -219,7 +283,9 @@ static void an_adapter_is_saved_as_peft_saves_it(void **state)
 static void a_merged_adapter_answers_as_the_adapter_does(void **state)
 {
     (void)state;
-    static const struct { const char *name, *base; } cases[] = {{"lora-all", "gqa"}, {"lora-qv", "tied"}};
+    static const struct {
+        const char *name, *base;
+    } cases[] = {{"lora-all", "gqa"}, {"lora-qv", "tied"}};
     for (int i = 0; i < 4; i++) {
         struct tiny t;
         struct saved saved = {.n = 0};
@@ -267,7 +333,8 @@ static void an_adapter_of_another_rank_is_a_sentence(void **state)
     tiny_adapter(&t, "lora-all");
     t.training.lora.rank = 8;
     assert_true(layout_make(&t.layout, &t.config, &t.training, &t.shape, &t.info, &t.a, &t.err));
-    assert_false(model_open(&t.m, &t.config, &t.training, &t.shape, &t.layout, &t.files, 1, t.k, t.d, &t.a, &t.err));
+    assert_false(model_open(&t.m, &t.config, &t.training, &t.shape, &t.layout, &t.files, 1, t.k,
+                            t.d, &t.a, &t.err));
     assert_non_null(strstr(t.err.text, "rank 4"));
     tiny_close(&t);
 }
@@ -296,7 +363,9 @@ static void new_adapters_change_nothing_yet(void **state)
         }
         double bound = 1 / sqrt((double)p->cols);
         if (strstr(p->name, "lora_B")) assert_true(most == 0);
-        else assert_true((double)most <= bound && (double)most > 0.9 * bound && fabs(sum / (p->rows * p->cols)) < 0.2 * bound);
+        else
+            assert_true((double)most <= bound && (double)most > 0.9 * bound &&
+                        fabs(sum / (p->rows * p->cols)) < 0.2 * bound);
     }
     tiny_close(&t);
 }
@@ -317,7 +386,8 @@ static void small_adapters_do_not_survive_rounding(void **state)
         tiny_open(&t);
         for (int type = 0; type < 2; type++) {
             int n;
-            if (!model_survival(t.m, type ? T_BF16 : T_F32, s, &n, &t.a, &t.err)) fail_msg("%s", t.err.text);
+            if (!model_survival(t.m, type ? T_BF16 : T_F32, s, &n, &t.a, &t.err))
+                fail_msg("%s", t.err.text);
             assert_int_equal(n, 2 * LINEARS);
             mean[i][type] = 0;
             for (int k = 0; k < n; k++) {
@@ -345,7 +415,8 @@ static void the_planned_bytes_are_enough(void **state)
         prepare(&t, lora, F32, "ref");
         tiny_open(&t);
         char *dir = folder(&t);
-        bool ok = lora ? model_save_adapter(t.m, dir, "x", &saved, &t.err) : model_save(t.m, dir, T_BF16, false, &saved, &t.err);
+        bool ok = lora ? model_save_adapter(t.m, dir, "x", &saved, &t.err)
+                       : model_save(t.m, dir, T_BF16, false, &saved, &t.err);
         assert_true(ok && model_save_training(t.m, dir, &saved, &t.err));
         for (int i = 0; i < saved.n; i++) bytes += saved.files[i].bytes;
         int64_t planned = model_save_bytes(&t.config, &t.training, T_BF16);
@@ -378,7 +449,8 @@ static void small_files_are_copied_where_they_are_missing(void **state)
     assert_true(tiny_begin(&t, "gqa", "ref", 1));
     char *from = folder(&t), *to = folder(&t);
     assert_true(file_replace(path_join(&t.a, from, "tokenizer.json"), TEXT("{}"), &t.err));
-    assert_true(file_replace(path_join(&t.a, from, "generation_config.json"), TEXT("{\"a\": 1}"), &t.err));
+    assert_true(
+        file_replace(path_join(&t.a, from, "generation_config.json"), TEXT("{\"a\": 1}"), &t.err));
     assert_true(file_replace(path_join(&t.a, from, "pytorch_model.bin"), TEXT("x"), &t.err));
     assert_true(file_replace(path_join(&t.a, to, "generation_config.json"), TEXT("{}"), &t.err));
     assert_true(model_copy_files(from, to, &saved, &t.a, &t.err));
@@ -397,6 +469,8 @@ int main(void)
         cmocka_unit_test(two_and_two_steps_are_four),
         cmocka_unit_test(a_checkpoint_without_moments_is_no_resume),
         cmocka_unit_test(masters_win_over_the_base_by_name),
+        cmocka_unit_test(what_is_frozen_comes_from_the_base),
+        cmocka_unit_test(moments_begin_at_zero),
         cmocka_unit_test(an_adapter_is_saved_as_peft_saves_it),
         cmocka_unit_test(a_merged_adapter_answers_as_the_adapter_does),
         cmocka_unit_test(a_stage_without_adapter_begins_with_the_given_one_merged),

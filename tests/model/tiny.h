@@ -27,7 +27,8 @@ struct tiny {
 
 static const char *const part_full[] = {"full"}, *const part_lora[] = {"lora"};
 
-/* Everything but the model: a test changes training and shape before tiny_open(). false: no such backend. */
+/* Everything but the model: a test changes training and shape before tiny_open(). false: no such
+ * backend. */
 static inline bool tiny_begin(struct tiny *t, const char *name, const char *backend, int threads)
 {
     char why[512];
@@ -43,17 +44,21 @@ static inline bool tiny_begin(struct tiny *t, const char *name, const char *back
     t->k->info(t->d, &t->info);
     t->files.base = arena_printf(&t->a, "%s%s", GOLDEN, name);
     if (!model_config_read(&t->config, t->files.base, &t->a, &t->err)) fail_msg("%s", t->err.text);
-    if (!tensors_open(&t->expected, arena_printf(&t->a, "%s/expected.safetensors", t->files.base), &t->a, &t->err))
+    if (!tensors_open(&t->expected, arena_printf(&t->a, "%s/expected.safetensors", t->files.base),
+                      &t->a, &t->err))
         fail_msg("%s", t->err.text);
-    t->training = (struct training){.parts = part_full, .n_parts = 1, .compute = F32, .frozen = F32, .weight_decay = 0.1f};
+    t->training = (struct training){
+        .parts = part_full, .n_parts = 1, .compute = F32, .frozen = F32, .weight_decay = 0.1f};
     t->shape = (struct model_shape){.rows = 64, .longest = 32, .loss_rows = 7, .cache_tokens = 0};
     return true;
 }
 
 static inline void tiny_open(struct tiny *t)
 {
-    if (!layout_make(&t->layout, &t->config, &t->training, &t->shape, &t->info, &t->a, &t->err)) fail_msg("%s", t->err.text);
-    if (!model_open(&t->m, &t->config, &t->training, &t->shape, &t->layout, &t->files, 1, t->k, t->d, &t->a, &t->err))
+    if (!layout_make(&t->layout, &t->config, &t->training, &t->shape, &t->info, &t->a, &t->err))
+        fail_msg("%s", t->err.text);
+    if (!model_open(&t->m, &t->config, &t->training, &t->shape, &t->layout, &t->files, 1, t->k,
+                    t->d, &t->a, &t->err))
         fail_msg("%s", t->err.text);
 }
 
@@ -72,19 +77,24 @@ static inline void tiny_close(struct tiny *t)
     arena_drop(&t->a);
 }
 
-/* Adapter cases: the model of `base` with the PEFT folder `adapter` and what was recorded for both. */
+/* Adapter cases: the model of `base` with the PEFT folder `adapter` and what was recorded for both.
+ */
 static inline void tiny_adapter(struct tiny *t, const char *adapter)
 {
     const char *of;
     t->files.adapter = arena_printf(&t->a, "%s%s", GOLDEN, adapter);
-    if (!adapter_read(&t->training.lora, &of, t->files.adapter, &t->a, &t->err)) fail_msg("%s", t->err.text);
+    if (!adapter_read(&t->training.lora, &of, t->files.adapter, &t->a, &t->err))
+        fail_msg("%s", t->err.text);
     tensors_close(&t->expected);
-    if (!tensors_open(&t->expected, arena_printf(&t->a, "%s/expected.safetensors", t->files.adapter), &t->a, &t->err))
+    if (!tensors_open(&t->expected,
+                      arena_printf(&t->a, "%s/expected.safetensors", t->files.adapter), &t->a,
+                      &t->err))
         fail_msg("%s", t->err.text);
     t->training.parts = part_lora;
 }
 
-static inline float *tensor_values(struct tiny *t, const struct tensors *set, const char *name, int *n)
+static inline float *tensor_values(struct tiny *t, const struct tensors *set, const char *name,
+                                   int *n)
 {
     const struct tensor *x = tensors_find(set, name);
     if (!x) fail_msg("no tensor %s", name);
@@ -94,7 +104,10 @@ static inline float *tensor_values(struct tiny *t, const struct tensors *set, co
     return v;
 }
 
-static inline float *recorded(struct tiny *t, const char *name, int *n) { return tensor_values(t, &t->expected, name, n); }
+static inline float *recorded(struct tiny *t, const char *name, int *n)
+{
+    return tensor_values(t, &t->expected, name, n);
+}
 
 static inline struct batch recorded_batch(struct tiny *t, int micro)
 {
@@ -121,18 +134,27 @@ static inline struct batch recorded_batch(struct tiny *t, int micro)
 
 static inline struct update update_of(int64_t step, float lr, int64_t trained)
 {
-    return (struct update){.step = step, .lr = lr, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .max_norm = 0.5f, .trained = trained};
+    return (struct update){.step = step,
+                           .lr = lr,
+                           .beta1 = 0.9f,
+                           .beta2 = 0.95f,
+                           .eps = 1e-8f,
+                           .max_norm = 0.5f,
+                           .trained = trained};
 }
 
 /* One optimizer step over some micro-batches. */
-static inline struct step_result tiny_step(struct tiny *t, int64_t step, float lr, const struct batch *b, int n)
+static inline struct step_result tiny_step(struct tiny *t, int64_t step, float lr,
+                                           const struct batch *b, int n)
 {
     int64_t trained = 0;
     struct step_result r;
     for (int i = 0; i < n; i++) trained += b[i].trained;
     struct update u = update_of(step, lr, trained);
     model_begin(t->m, &u);
-    for (int i = 0; i < n; i++) model_step(t->m, &b[i], (struct draw){.seed = 5, .step = (uint32_t)step, .micro = (uint32_t)i});
+    for (int i = 0; i < n; i++)
+        model_step(t->m, &b[i],
+                   (struct draw){.seed = 5, .step = (uint32_t)step, .micro = (uint32_t)i});
     if (!model_update(t->m, &r, &t->err)) fail_msg("%s", t->err.text);
     return r;
 }
