@@ -275,8 +275,7 @@ static void step_event(struct train *t, const struct step_result *r, const struc
                        double lr, double seconds, int64_t first)
 {
     struct plan_stage *plan = plan_of(t);
-    double hardware, flops = model_flops(&t->in.plan.model, &plan->training, c->rows, c->pairs,
-                                         c->labels, &hardware);
+    double hardware, flops = model_step_flops(t->model, c->rows, c->pairs, c->labels, &hardware);
     struct event e = {.kind = EV_STEP,
                       .step = {.step = t->at.step,
                                .stage = text_of(stage_of(t)->name),
