@@ -3,7 +3,7 @@
 # stopped viewer, a full disk, orders, exit codes.
 . "$(dirname "$0")/engine/kit.sh"
 long="--set stages.1.max_steps=100000 --set eval.every_steps=0 --set save.every_steps=200"
-alive() { [ "$(state_word "$1")" = training ]; }
+alive() { case $(state_word "$1") in training | saving) ;; *) return 1 ;; esac; } # it saves often
 engine_pid() { sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$1/state.json"; }
 parent_of() { awk '{ print $4 }' "/proc/$1/stat"; }
 is_state() { [ "$(state_word "$1")" = "$2" ]; }
