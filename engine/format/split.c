@@ -212,13 +212,22 @@ static size_t rewrite_escape(struct buf *out, const char *p, size_t n, bool in_c
         buf_printf(out, "\\x{%.4s}", p + 2);
         return 6;
     } else {
-        length = n < 2 ? n : 2;
+        const char *end = n > 2 && p[1] == 'x' && p[2] == '{' ? memchr(p, '}', n) : NULL;
+        length = end ? (size_t)(end - p) + 1 : n < 2 ? n : 2;
         buf_put(out, p, length);
         return length;
     }
     if (in_class) buf_put(out, inside.p, inside.n);
     else buf_printf(out, "[%s%s]", negated ? "^" : "", inside.p);
     return length;
+}
+
+/* {1,3}+ at p, which repeats the interval in Oniguruma and is possessive in PCRE2. */
+static bool repeated_interval(const char *p, size_t n)
+{
+    size_t i = 1;
+    while (i < n && ((p[i] >= '0' && p[i] <= '9') || p[i] == ',')) i++;
+    return *p == '{' && i > 1 && i + 1 < n && p[i] == '}' && p[i + 1] == '+';
 }
 
 /* Oniguruma's pattern as PCRE2's. */
@@ -235,7 +244,7 @@ static bool rewrite(struct buf *out, struct text t, const char *where, struct er
         }
         if (in_class && left > 1 && p[0] == '&' && p[1] == '&')
             return fail(err, "%s: the regular expression has a class with &&, which hone does not do", where);
-        if (!in_class && left > 1 && p[0] == '}' && p[1] == '+')
+        if (!in_class && repeated_interval(p, left))
             return fail(err,
                         "%s: the regular expression has a repeated interval {..}+, which hone does not do",
                         where);

@@ -335,8 +335,20 @@ static bool take_special(struct opening *o, const struct spm_model *m)
     return true;
 }
 
+/* "IQ== 0": a rank file of tiktoken, which some models call tokenizer.model too. */
+static bool is_rank_file(struct text file)
+{
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    size_t i = 0;
+    while (i < file.n && i < 64 && memchr(base64, file.p[i], sizeof base64 - 1)) i++;
+    return i >= 4 && i % 4 == 0 && i + 1 < file.n && file.p[i] == ' ' && file.p[i + 1] >= '0' && file.p[i + 1] <= '9';
+}
+
 bool open_spm(struct opening *o, struct text file)
 {
+    if (is_rank_file(file))
+        return fail(o->err, "%s: this is a rank file of tiktoken, which lacks the pre-tokenizer and the special tokens; "
+                    "hone reads the tokenizer.json that is published beside it", o->path);
     struct spm_model m = {.model_type = 1, .bos = TEXT("<s>"), .eos = TEXT("</s>")};
     struct tokenizer *t = o->t;
     t->is_spm = true;

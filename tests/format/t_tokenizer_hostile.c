@@ -317,6 +317,7 @@ static void a_tokenizer_model_that_lies_is_refused_by_name(void **state)
         buf_put(&b, model_rows[i].more, model_rows[i].more_n);
         refused("tokenizer.model", buf_text(&b), model_rows[i].says);
     }
+    refused("tokenizer.model", text_of("IQ== 0\nIg== 1\n"), "a rank file of tiktoken");
 }
 
 /* Not hostile, but made as the files above are. */

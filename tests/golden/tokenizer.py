@@ -156,7 +156,7 @@ def small_rows():
         level_row("DeepSeek's patterns", sequence("pretokenizers", split("\\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(DEEPSEEK), level())),
         level_row("GPT-4o's pattern", sequence("pretokenizers", split(O200K, "Removed", True), level())),
         level_row("classes in other spellings", sequence("pretokenizers", split("\\w+|\\d|[^\\w\\s]+|[\\h\\S]|\\p{^L}|\\P{Lu}|[\\P{M}]|[[:alpha:]]"), level())),
-        level_row("letters in words and lines", sequence("pretokenizers", split("^.|.$|\\p{Letter}{2}|\\u0041"), level())),
+        level_row("letters in words and lines", sequence("pretokenizers", split("^.|.$|\\p{Letter}{2}|\\u0041|\\x{4ECA}+|[\\x{5929}]|[}]+|a}+"), level())),
         level_row("places between", sequence("pretokenizers", split("(?=[A-Z])|(?<=e)"), level())),
         level_row("a text, removed", sequence("pretokenizers", split(" ", "Removed", kind="String"), level())),
         level_row("a text, to the one before", sequence("pretokenizers", split("e", "MergedWithPrevious", kind="String"), level())),
