@@ -19,8 +19,8 @@ void app_start(struct app *a, const struct places *p, int w, int h, double now, 
     a->profile.texts = arena_make(0);
     a->chat.arena = arena_make(0);
     a->chat.edit = edit_make(&a->chat.arena, true);
-    a->chat.sampling = (struct sampling){.temperature = 0.7f, .top_p = 0.9f, .top_k = 40,
-        .repetition_penalty = 1};
+    a->chat.sampling =
+        (struct sampling){.temperature = 0.7f, .top_p = 0.9f, .top_k = 40, .repetition_penalty = 1};
     a->chat.max_new_tokens = 256;
     a->chat.typing = true;
     a->chat.step = -1;
@@ -29,10 +29,10 @@ void app_start(struct app *a, const struct places *p, int w, int h, double now, 
 
 void app_drop(struct app *a)
 {
-    struct arena *all[] = {&a->models.arena, &a->profile.texts, &a->profile.parse,
-        &a->profile.trouble, &a->profile.form, &a->profile.plan_arena, &a->data.arena,
-                           &a->runs.arena, &a->chat.arena, &a->prompt.arena, &a->presets_arena,
-                               &a->live.fold.arena};
+    struct arena *all[] = {&a->models.arena,    &a->profile.texts, &a->profile.parse,
+                           &a->profile.trouble, &a->profile.form,  &a->profile.plan_arena,
+                           &a->data.arena,      &a->runs.arena,    &a->chat.arena,
+                           &a->prompt.arena,    &a->presets_arena, &a->live.fold.arena};
     for (size_t i = 0; i < COUNT(all); i++) arena_drop(all[i]);
 }
 
@@ -71,8 +71,10 @@ void list_show(struct list *l, int n, int rows)
     if (l->top < 0) l->top = 0;
 }
 
-bool text_contains(const char *text, const char *word) { return !word[0] ||
-    (text && strcasestr(text, word)); }
+bool text_contains(const char *text, const char *word)
+{
+    return !word[0] || (text && strcasestr(text, word));
+}
 
 /* ---- screens and popups ---- */
 
@@ -84,8 +86,10 @@ void app_go(struct app *a, enum screen s)
     if (s == SCREEN_PROFILE && !a->profile.path[0] && app_top(a) == POPUP_NONE) act_presets(a);
 }
 
-enum popup app_top(const struct app *a) { return a->n_popups ? a->popups[a->n_popups - 1] :
-    POPUP_NONE; }
+enum popup app_top(const struct app *a)
+{
+    return a->n_popups ? a->popups[a->n_popups - 1] : POPUP_NONE;
+}
 
 void app_popup(struct app *a, enum popup p)
 {
@@ -110,8 +114,10 @@ void act_chat(struct app *a)
     else app_go(a, SCREEN_CHAT);
 }
 
-void act_runs(struct app *a) { app_go(a, a->live.open && a->screen != SCREEN_LIVE ? SCREEN_LIVE :
-    SCREEN_RUNS); }
+void act_runs(struct app *a)
+{
+    app_go(a, a->live.open && a->screen != SCREEN_LIVE ? SCREEN_LIVE : SCREEN_RUNS);
+}
 
 static void step_screen(struct app *a, int by)
 {
@@ -144,8 +150,8 @@ void act_leave(struct app *a)
     if (a->profile.edited) {
         a->confirm = CONFIRM_DROP_EDITS;
         snprintf(a->confirm_text, sizeof a->confirm_text,
-            "%s has changes that are not written (w writes them). Leave without them?",
-            path_base(a->profile.path));
+                 "%s has changes that are not written (w writes them). Leave without them?",
+                 path_base(a->profile.path));
         app_popup(a, POPUP_CONFIRM);
     } else if (a->live.open && fold_lives(&a->live.fold)) app_popup(a, POPUP_LEAVE);
     else wish(a, WISH_QUIT, "", 0);
@@ -175,7 +181,10 @@ void act_yes(struct app *a)
 static void move(struct app *a, int by)
 {
     enum popup p = app_top(a);
-    if (p != POPUP_NONE) { if (popup_views[p].move) popup_views[p].move(a, by); return; }
+    if (p != POPUP_NONE) {
+        if (popup_views[p].move) popup_views[p].move(a, by);
+        return;
+    }
     if (views[a->screen].move) views[a->screen].move(a, by);
 }
 
@@ -214,8 +223,9 @@ void act_command(struct app *a) { app_ask(a, PROMPT_COMMAND, ":", TEXT("")); }
 static char *filter_of(struct app *a)
 {
     if (app_top(a) != POPUP_NONE) return a->filter;
-    return a->screen == SCREEN_MODELS ? a->models.filter : a->screen == SCREEN_RUNS
-        ? a->runs.filter : NULL;
+    return a->screen == SCREEN_MODELS ? a->models.filter
+           : a->screen == SCREEN_RUNS ? a->runs.filter
+                                      : NULL;
 }
 
 void act_filter(struct app *a)
@@ -227,8 +237,8 @@ void act_filter(struct app *a)
 
 bool app_types(const struct app *a)
 {
-    return a->prompt.open || (a->screen == SCREEN_CHAT && a->chat.typing &&
-        app_top(a) == POPUP_NONE);
+    return a->prompt.open ||
+           (a->screen == SCREEN_CHAT && a->chat.typing && app_top(a) == POPUP_NONE);
 }
 
 struct edit *app_edit(struct app *a)
@@ -312,7 +322,10 @@ void app_input(struct app *a, const struct input_event *e)
     if (e->kind != INPUT_PASTE) return;
     struct edit *field = app_edit(a);
     a->dirty = true;
-    if (!field) { app_notice(a, STYLE_PLAIN, "a paste needs a text field"); return; }
+    if (!field) {
+        app_notice(a, STYLE_PLAIN, "a paste needs a text field");
+        return;
+    }
     edit_insert(field, e->paste);
     if (a->prompt.open) app_typed(a);
 }

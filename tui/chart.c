@@ -8,9 +8,9 @@
 #define LABELS 7 /* columns of the numbers at the left, with the axis */
 
 struct plot {
-    int w, h, across, down;      /* cells; pixels of a cell */
-    uint8_t *dots, *styles;      /* [h][w] */
-    double low, high;            /* of the axis, after the logarithm */
+    int w, h, across, down; /* cells; pixels of a cell */
+    uint8_t *dots, *styles; /* [h][w] */
+    double low, high;       /* of the axis, after the logarithm */
     int64_t steps;
     bool log;
 };
@@ -43,14 +43,21 @@ static int column_of(const struct plot *p, double step)
 
 static void rise(struct plot *p, int x, int y0, int y1, enum style s)
 {
-    if (y0 > y1) { int t = y0; y0 = y1; y1 = t; }
+    if (y0 > y1) {
+        int t = y0;
+        y0 = y1;
+        y1 = t;
+    }
     for (int y = y0; y <= y1; y++) dot(p, x, y, s);
 }
 
 /* From the last point to this one: one column at a time, the rise in between filled. */
 static void stroke(struct plot *p, int x0, int y0, int x1, int y1, enum style s)
 {
-    if (x1 == x0) { rise(p, x1, y0, y1, s); return; }
+    if (x1 == x0) {
+        rise(p, x1, y0, y1, s);
+        return;
+    }
     int before = y0;
     for (int x = x0 + 1; x <= x1; x++) {
         int y = y0 + (int)lround((double)(y1 - y0) * (x - x0) / (x1 - x0));
@@ -90,8 +97,9 @@ static void cells(struct grid *g, struct rect r, const struct plot *p)
         for (int x = 0; x < p->w; x++) {
             size_t at = (size_t)y * (size_t)p->w + (size_t)x;
             if (!p->dots[at]) continue;
-            int32_t code = p->across == 2 ? 0x2800 + p->dots[at] : g->glyphs == GLYPHS_ASCII
-                ? plain[p->dots[at]] : block[p->dots[at]];
+            int32_t code = p->across == 2              ? 0x2800 + p->dots[at]
+                           : g->glyphs == GLYPHS_ASCII ? plain[p->dots[at]]
+                                                       : block[p->dots[at]];
             grid_code(g, r, x, y, (enum style)p->styles[at], code);
         }
 }
@@ -99,8 +107,13 @@ static void cells(struct grid *g, struct rect r, const struct plot *p)
 static void number(char out[16], double v)
 {
     double size = fabs(v);
-    snprintf(out, 16, size != 0 && (size < 0.001 || size >= 99999) ? "%.0e" : size < 0.1 ? "%.4f" :
-        size < 10 ? "%.2f" : size < 1000 ? "%.1f" : "%.0f", v);
+    snprintf(out, 16,
+             size != 0 && (size < 0.001 || size >= 99999) ? "%.0e"
+             : size < 0.1                                 ? "%.4f"
+             : size < 10                                  ? "%.2f"
+             : size < 1000                                ? "%.1f"
+                                                          : "%.0f",
+             v);
 }
 
 static void labels(struct grid *g, struct rect r, const struct plot *p)
@@ -111,7 +124,7 @@ static void labels(struct grid *g, struct rect r, const struct plot *p)
         if (i && shown[i] == shown[i - 1]) continue;
         char text[16];
         double share = p->h > 1 ? 1 - (double)shown[i] / (p->h - 1) : 0.5,
-            v = p->low + share * (p->high - p->low);
+               v = p->low + share * (p->high - p->low);
         number(text, p->log ? pow(10, v) : v);
         grid_right(g, r, LABELS - 1, shown[i], STYLE_DIM, text_of(text));
         grid_sign(g, r, LABELS - 1, shown[i], STYLE_DIM, SIGN_AXIS);
@@ -130,10 +143,10 @@ static void axis(struct grid *g, struct rect r, const struct plot *p, const stru
     for (int x = 0; x < p->w; x++)
         grid_sign(g, plot, x, y, STYLE_DIM, x <= done ? SIGN_LINE_ACROSS : SIGN_AHEAD);
     for (int i = 0; i < c->n_stages; i++) {
-        int x = c->stages[i].from <= 0 ? 0 :
-            column_of(p, (double)c->stages[i].from + 1) / p->across;
-        int next = i + 1 < c->n_stages
-            ? column_of(p, (double)c->stages[i + 1].from + 1) / p->across : p->w - end_n;
+        int x =
+            c->stages[i].from <= 0 ? 0 : column_of(p, (double)c->stages[i].from + 1) / p->across;
+        int next = i + 1 < c->n_stages ? column_of(p, (double)c->stages[i + 1].from + 1) / p->across
+                                       : p->w - end_n;
         if (c->stages[i].from > 0)
             for (int row = 0; row <= y; row++)
                 if (row == y || p->dots[(size_t)row * (size_t)p->w + (size_t)x] == 0)
@@ -141,7 +154,7 @@ static void axis(struct grid *g, struct rect r, const struct plot *p, const stru
         if (next - x > 4) {
             int n = grid_text(g, plot, x + 1, y, STYLE_PLAIN, TEXT(" "));
             n += grid_fit(g, plot, x + 1 + n, y, next - x - 3, STYLE_PLAIN,
-                text_of(c->stages[i].name));
+                          text_of(c->stages[i].name));
             grid_text(g, plot, x + 1 + n, y, STYLE_PLAIN, TEXT(" "));
         }
     }
@@ -152,7 +165,7 @@ static void axis(struct grid *g, struct rect r, const struct plot *p, const stru
         for (int b = 0; b < s->n; b++)
             if (s->buckets[b].none)
                 grid_sign(g, plot, column_of(p, (double)b * (double)s->per + 1) / p->across, y,
-                    STYLE_BAD, SIGN_TIMES);
+                          STYLE_BAD, SIGN_TIMES);
     }
 }
 
@@ -182,7 +195,10 @@ static bool range(struct plot *p, const struct chart *c)
 void chart_draw(struct grid *g, struct rect r, const struct chart *c)
 {
     bool fine = g->glyphs != GLYPHS_ASCII && g->glyphs != GLYPHS_BLOCK;
-    struct plot p = {.w = r.w - LABELS, .h = r.h - 1, .across = fine ? 2 : 1, .down = fine ? 4 : 2,
+    struct plot p = {.w = r.w - LABELS,
+                     .h = r.h - 1,
+                     .across = fine ? 2 : 1,
+                     .down = fine ? 4 : 2,
                      .steps = c->steps > c->done ? c->steps : c->done};
     if (p.w < 1 || p.h < 1) return;
     struct arena scratch = arena_make(0);
@@ -202,7 +218,7 @@ void chart_draw(struct grid *g, struct rect r, const struct chart *c)
 }
 
 void chart_spark(struct grid *g, struct rect r, int x, int y, int columns, enum style s,
-    const double *values, int n)
+                 const double *values, int n)
 {
     static const char plain[] = ".:-=+*#@";
     double low = 0, high = 0;

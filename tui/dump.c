@@ -11,7 +11,12 @@
 
 #define STATE_MOST (64 << 20)
 
-struct dump { struct app *app; struct places places; const char *state; struct arena *a; bool held;
+struct dump {
+    struct app *app;
+    struct places places;
+    const char *state;
+    struct arena *a;
+    bool held;
 };
 
 static bool state_file(struct dump *d, const char *name, struct text *out)
@@ -27,7 +32,11 @@ static void open_run(struct dump *d, const char *dir)
     int64_t at;
     struct live_show *l = &d->app->live;
     l->open = history_read(&l->fold, dir, &at, &err);
-    if (!l->open) { fold_drop(&l->fold); app_notice(d->app, STYLE_BAD, "%s", err.text); return; }
+    if (!l->open) {
+        fold_drop(&l->fold);
+        app_notice(d->app, STYLE_BAD, "%s", err.text);
+        return;
+    }
     if (d->held && l->fold.state == RUN_LOST) l->fold.state = l->fold.told;
     app_go(d->app, SCREEN_LIVE);
 }
@@ -72,8 +81,8 @@ static void wishes(struct dump *d)
             app_profile(a, "profile.yaml", t);
         if (x.kind == WISH_PREVIEW) {
             bool there = state_file(d, "preview.json", &t);
-            app_preview(a, there ? t : TEXT(""), there ? NULL :
-                "the saved state holds no preview.json");
+            app_preview(a, there ? t : TEXT(""),
+                        there ? NULL : "the saved state holds no preview.json");
         }
     }
     a->n_wishes = 0;
@@ -93,10 +102,11 @@ static void read_chat(struct dump *d)
         const char *end = memchr(t.p, '\n', t.n);
         size_t n = end ? (size_t)(end - t.p) : t.n;
         struct text role = {0}, content = {0};
-        if (n && json_parse(&line, (struct text){t.p, n}, "chat.jsonl", (struct json_limits){0},
-            d->a, &err) &&
+        if (n &&
+            json_parse(&line, (struct text){t.p, n}, "chat.jsonl", (struct json_limits){0}, d->a,
+                       &err) &&
             json_get_text(&role, line, "role", "chat.jsonl", &err) &&
-                json_get_text(&content, line, "content", "chat.jsonl", &err))
+            json_get_text(&content, line, "content", "chat.jsonl", &err))
             chat_line_add(d->app, role.n ? role.p : "user", content);
         t.p += n + (end != NULL);
         t.n -= n + (end != NULL);
@@ -112,22 +122,24 @@ static bool read_state(struct dump *d, struct err *err)
     bool held = false;
     struct app *a = d->app;
     if (d->state && !path_is_dir(d->state))
-        return fail(err, "%s is no folder: --state wants a run's folder or one with saved files, "
-            "such as models.json, profile.yaml, check.json, runs/", d->state);
+        return fail(err,
+                    "%s is no folder: --state wants a run's folder or one with saved files, "
+                    "such as models.json, profile.yaml, check.json, runs/",
+                    d->state);
     if (state_file(d, "screen.json", &t)) {
         const char *where = path_join(d->a, d->state, "screen.json");
         if (!json_parse(&screen, t, where, (struct json_limits){0}, d->a, err) ||
             !json_get_num(&now, screen, "now", 0, 1e12, where, err) ||
             !json_get_text(&run, screen, "run", where, err) ||
-                !json_get_text(&device, screen, "device", where, err) ||
-                    !json_get_bool(&held, screen, "held", where, err))
+            !json_get_text(&device, screen, "device", where, err) ||
+            !json_get_bool(&held, screen, "held", where, err))
             return false;
     }
     d->held = held;
     a->now = now;
     if (device.n)
         snprintf(a->device, sizeof a->device, "%.*s", (int)(device.n > 60 ? 60 : device.n),
-            device.p);
+                 device.p);
     if (state_file(d, "models.json", &t)) app_models(a, t, NULL);
     read_chat(d);
     if (state_file(d, "profile.yaml", &t)) app_profile(a, "profile.yaml", t);
@@ -155,7 +167,7 @@ static bool next_key(struct text *keys, int32_t *key, struct err *err)
         n = name.n + 2;
         if (*key == 0)
             return fail(err, "--keys: there is no key <%.*s>", (int)(name.n > 40 ? 40 : name.n),
-                name.p);
+                        name.p);
     } else n = (size_t)utf8_decode(keys->p, keys->n, key);
     keys->p += n;
     keys->n -= n;
@@ -163,7 +175,7 @@ static bool next_key(struct text *keys, int32_t *key, struct err *err)
 }
 
 bool tui_dump(struct buf *out, const struct places *p, const struct dump_options *o,
-    struct err *err)
+              struct err *err)
 {
     struct arena arena = arena_make(0);
     struct app *a = NEW(&arena, struct app);
@@ -173,8 +185,8 @@ bool tui_dump(struct buf *out, const struct places *p, const struct dump_options
     grid_locale();
     if (o->state) d.state = path_join(&arena, NULL, o->state);
     d.places.runs = d.state ? path_join(&arena, d.state, "runs") : "";
-    app_start(a, &d.places, o->width, o->height, 0, o->glyphs == GLYPHS_AUTO ? GLYPHS_BRAILLE :
-        o->glyphs);
+    app_start(a, &d.places, o->width, o->height, 0,
+              o->glyphs == GLYPHS_AUTO ? GLYPHS_BRAILLE : o->glyphs);
     snprintf(a->device, sizeof a->device, "CPU");
     a->utc = true;
     bool ok = read_state(&d, err);

@@ -56,8 +56,10 @@ static size_t after(const struct edit *e, size_t at)
     return at + (size_t)utf8_decode(e->text.p + at, e->text.n - at, &c);
 }
 
-static bool blank(const struct edit *e, size_t at) { return e->text.p[at] == ' ' ||
-    e->text.p[at] == '\n'; }
+static bool blank(const struct edit *e, size_t at)
+{
+    return e->text.p[at] == ' ' || e->text.p[at] == '\n';
+}
 
 static size_t line_start(const struct edit *e, size_t at)
 {
@@ -124,7 +126,10 @@ static void from_history(struct edit *e, int back)
 void edit_up(struct edit *e)
 {
     size_t start = line_start(e, e->at);
-    if (start == 0) { from_history(e, e->back + 1); return; }
+    if (start == 0) {
+        from_history(e, e->back + 1);
+        return;
+    }
     int columns = text_columns((struct text){e->text.p + start, e->at - start});
     size_t above = line_start(e, start - 1);
     e->at = above + text_first((struct text){e->text.p + above, start - 1 - above}, columns).n;
@@ -133,27 +138,39 @@ void edit_up(struct edit *e)
 void edit_down(struct edit *e)
 {
     size_t end = line_end(e, e->at), start = line_start(e, e->at);
-    if (end == e->text.n) { if (e->back) from_history(e, e->back - 1); return; }
+    if (end == e->text.n) {
+        if (e->back) from_history(e, e->back - 1);
+        return;
+    }
     int columns = text_columns((struct text){e->text.p + start, e->at - start});
-    e->at = end + 1 + text_first((struct text){e->text.p + end + 1, line_end(e, end + 1) - end - 1},
-        columns).n;
+    e->at =
+        end + 1 +
+        text_first((struct text){e->text.p + end + 1, line_end(e, end + 1) - end - 1}, columns).n;
 }
 
 /* Where a byte of the text lies when the text is broken hard at `columns`; g draws it on the way.
  * */
 static int place(const struct edit *e, struct grid *g, struct rect r, int top, int *caret_x,
-    int *caret_y)
+                 int *caret_y)
 {
     int x = 0, y = 0;
     for (size_t i = 0; i <= e->text.n;) {
         int32_t c = 0;
         int len = i < e->text.n ? utf8_decode(e->text.p + i, e->text.n - i, &c) : 1,
             n = i < e->text.n && c != '\n' ? code_columns(c) : 1;
-        if (x + n > r.w && x > 0) { x = 0; y++; }
-        if (i == e->at) { *caret_x = x; *caret_y = y; }
+        if (x + n > r.w && x > 0) {
+            x = 0;
+            y++;
+        }
+        if (i == e->at) {
+            *caret_x = x;
+            *caret_y = y;
+        }
         if (i == e->text.n) break;
-        if (c == '\n') { x = 0; y++; }
-        else {
+        if (c == '\n') {
+            x = 0;
+            y++;
+        } else {
             if (g)
                 grid_text(g, r, x, y - top, STYLE_PLAIN, (struct text){e->text.p + i, (size_t)len});
             x += n;

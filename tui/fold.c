@@ -8,7 +8,7 @@
 bool run_state_lives(enum run_state s)
 {
     return s == RUN_QUEUED || s == RUN_PREPARING || s == RUN_TRAINING || s == RUN_PAUSED ||
-        s == RUN_SAVING;
+           s == RUN_SAVING;
 }
 
 void fold_start(struct fold *f, const char *dir)
@@ -36,8 +36,10 @@ void fold_drop(struct fold *f)
 
 bool fold_lives(const struct fold *f) { return f->dir[0] && run_state_lives(f->state); }
 
-static void copy(char *out, size_t n,
-    struct text t) { snprintf(out, n, "%.*s", (int)(t.n < n ? t.n : n - 1), t.p ? t.p : ""); }
+static void copy(char *out, size_t n, struct text t)
+{
+    snprintf(out, n, "%.*s", (int)(t.n < n ? t.n : n - 1), t.p ? t.p : "");
+}
 
 static void line(struct fold *f, double t, enum style s, const char *fmt, ...) PRINTF_LIKE(4, 5);
 static void line(struct fold *f, double t, enum style s, const char *fmt, ...)
@@ -69,7 +71,7 @@ static void on_start(struct fold *f, const struct event *e)
     f->steps = e->start.steps;
     f->bytes_planned = e->start.bytes_planned;
     line(f, e->t, STYLE_PLAIN, "started on %s, %lld threads, kernels %s %s, %s", f->device,
-        (long long)f->threads, f->backend, f->isa, f->dtype);
+         (long long)f->threads, f->backend, f->isa, f->dtype);
 }
 
 static void on_resumed(struct fold *f, const struct event *e)
@@ -81,7 +83,7 @@ static void on_resumed(struct fold *f, const struct event *e)
     f->step = step;
     f->seconds = 0;
     line(f, e->t, STYLE_PLAIN, "resumed after step %lld from %.*s", (long long)step,
-        SHOWN(e->resumed.from));
+         SHOWN(e->resumed.from));
 }
 
 static void on_stage(struct fold *f, const struct event *e)
@@ -97,18 +99,18 @@ static void on_stage(struct fold *f, const struct event *e)
     s->begun = true;
     f->stage = (int)i;
     if (f->n_stages <= i) f->n_stages = (int)i + 1;
-    const int64_t owned[OWNERS] = {e->stage.bytes_weights, e->stage.bytes_masters,
-        e->stage.bytes_moments, e->stage.bytes_gradients,
+    const int64_t owned[OWNERS] = {e->stage.bytes_weights,     e->stage.bytes_masters,
+                                   e->stage.bytes_moments,     e->stage.bytes_gradients,
                                    e->stage.bytes_activations, e->stage.bytes_cache,
-                                       e->stage.bytes_workspace};
+                                   e->stage.bytes_workspace};
     memcpy(f->owned, owned, sizeof owned);
     char n[32];
     line(f, e->t, STYLE_BRIGHT, "stage %lld %s: %lld steps, %s parameters train", (long long)i + 1,
-        s->name, (long long)s->steps, text_count(n, s->trained));
+         s->name, (long long)s->steps, text_count(n, s->trained));
 }
 
 static void numbers(struct fold *f, int64_t step, double loss, double lr, double grad,
-    double seconds, double tokens)
+                    double seconds, double tokens)
 {
     series_add(&f->loss, step, loss);
     series_add(&f->lr, step, lr);
@@ -126,13 +128,13 @@ static void on_step(struct fold *f, const struct event *e)
 {
     double nan_or[3] = {e->step.loss, e->step.lr, e->step.grad_norm};
     numbers(f, e->step.step, nan_or[0], nan_or[1], nan_or[2], e->step.seconds,
-        (double)e->step.tokens);
+            (double)e->step.tokens);
     f->last = *e;
     f->last.step.stage = (struct text){0};
     if (e->step.skipped) {
         f->skipped++;
         line(f, e->t, STYLE_WARN, "step %lld left out by a guard (loss %.4g, gradient %.4g)",
-            (long long)e->step.step, e->step.loss, e->step.grad_norm);
+             (long long)e->step.step, e->step.loss, e->step.grad_norm);
     }
     if (f->state == RUN_QUEUED || f->state == RUN_PREPARING) f->state = f->told = RUN_TRAINING;
 }
@@ -145,7 +147,7 @@ static void on_validation(struct fold *f, const struct event *e)
         f->best_step = e->validation.step;
     }
     line(f, e->t, STYLE_PLAIN, "validation %.4f at step %lld%s", e->validation.loss,
-        (long long)e->validation.step, e->validation.best ? ", best so far" : "");
+         (long long)e->validation.step, e->validation.best ? ", best so far" : "");
 }
 
 static void on_quiz(struct fold *f, const struct event *e)
@@ -153,7 +155,11 @@ static void on_quiz(struct fold *f, const struct event *e)
     char file[64];
     struct text base = e->quiz.file;
     for (size_t i = 0; i < base.n;)
-        if (base.p[i++] == '/') { base.p += i; base.n -= i; i = 0; }
+        if (base.p[i++] == '/') {
+            base.p += i;
+            base.n -= i;
+            i = 0;
+        }
     copy(file, sizeof file, base);
     struct fold_quiz *q = NULL;
     for (int i = 0; i < f->n_quizzes; i++)
@@ -169,14 +175,14 @@ static void on_quiz(struct fold *f, const struct event *e)
     q->right = e->quiz.right;
     q->of = e->quiz.of;
     line(f, e->t, STYLE_PLAIN, "quiz %s: %lld of %lld right (%.1f %%)", file, (long long)q->right,
-        (long long)q->of, 100 * q->last);
+         (long long)q->of, 100 * q->last);
 }
 
 static void on_sample(struct fold *f, const struct event *e)
 {
     line(f, e->t, STYLE_PLAIN, "sample  %.*s > %.*s",
-        (int)(e->sample.prompt.n > 120 ? 120 : e->sample.prompt.n), e->sample.prompt.p,
-            SHOWN(e->sample.answer));
+         (int)(e->sample.prompt.n > 120 ? 120 : e->sample.prompt.n), e->sample.prompt.p,
+         SHOWN(e->sample.answer));
 }
 
 static void on_saved(struct fold *f, const struct event *e)
@@ -185,7 +191,7 @@ static void on_saved(struct fold *f, const struct event *e)
     copy(f->saved, sizeof f->saved, e->saved.path);
     f->saved_step = e->saved.step;
     line(f, e->t, STYLE_GOOD, "saved %.*s (%s, %s)", SHOWN(e->saved.path),
-        text_bytes(bytes, e->saved.bytes), text_seconds(seconds, e->saved.seconds));
+         text_bytes(bytes, e->saved.bytes), text_seconds(seconds, e->saved.seconds));
 }
 
 static void on_order(struct fold *f, const struct event *e)
@@ -194,8 +200,8 @@ static void on_order(struct fold *f, const struct event *e)
     char number[32] = "";
     if (value) snprintf(number, sizeof number, " %.3g", e->order.value);
     line(f, e->t, STYLE_ACCENT, "order %.*s%s by %.*s, from step %lld on", SHOWN(e->order.order),
-        number, (int)(e->order.by.n > 60 ? 60 : e->order.by.n),
-         e->order.by.p, (long long)e->order.step + 1);
+         number, (int)(e->order.by.n > 60 ? 60 : e->order.by.n), e->order.by.p,
+         (long long)e->order.step + 1);
 }
 
 static void on_state(struct fold *f, const struct event *e)
@@ -205,18 +211,23 @@ static void on_state(struct fold *f, const struct event *e)
             f->state = (enum run_state)s;
     f->told = f->state;
     copy(f->why, sizeof f->why, e->state.why);
-    enum style style = f->state == RUN_FAILED || f->state == RUN_LOST ? STYLE_BAD :
-        f->state == RUN_DONE ? STYLE_GOOD : STYLE_PLAIN;
+    enum style style = f->state == RUN_FAILED || f->state == RUN_LOST ? STYLE_BAD
+                       : f->state == RUN_DONE                         ? STYLE_GOOD
+                                                                      : STYLE_PLAIN;
     line(f, e->t, style, "%.*s%s%.*s", SHOWN(e->state.state), e->state.why.n ? ": " : "",
-        SHOWN(e->state.why));
+         SHOWN(e->state.why));
 }
 
 static void on_note(struct fold *f, const struct event *e)
 {
-    enum style style = text_is(e->note.level, "error") ? STYLE_BAD :
-        text_is(e->note.level, "warning") ? STYLE_WARN : STYLE_PLAIN;
-    line(f, e->t, style, "%s%.*s", style == STYLE_WARN ? "! " : style == STYLE_BAD ? "!! " : "",
-        SHOWN(e->note.text));
+    enum style style = text_is(e->note.level, "error")     ? STYLE_BAD
+                       : text_is(e->note.level, "warning") ? STYLE_WARN
+                                                           : STYLE_PLAIN;
+    line(f, e->t, style, "%s%.*s",
+         style == STYLE_WARN  ? "! "
+         : style == STYLE_BAD ? "!! "
+                              : "",
+         SHOWN(e->note.text));
 }
 
 static void on_progress(struct fold *f, const struct event *e)
@@ -226,12 +237,19 @@ static void on_progress(struct fold *f, const struct event *e)
     f->prepare_all = e->progress.all;
 }
 
-static void (*const folds[EV_KINDS])(struct fold *, const struct event *) = {
-    [EV_START] = on_start, [EV_RESUMED] = on_resumed, [EV_STAGE] = on_stage, [EV_STEP] = on_step,
-    [EV_VALIDATION] = on_validation,
-    [EV_QUIZ] = on_quiz, [EV_SAMPLE] = on_sample, [EV_SAVED] = on_saved, [EV_ORDER] = on_order,
-    [EV_STATE] = on_state,
-    [EV_NOTE] = on_note, [EV_PROGRESS] = on_progress};
+static void (*const folds[EV_KINDS])(struct fold *,
+                                     const struct event *) = {[EV_START] = on_start,
+                                                              [EV_RESUMED] = on_resumed,
+                                                              [EV_STAGE] = on_stage,
+                                                              [EV_STEP] = on_step,
+                                                              [EV_VALIDATION] = on_validation,
+                                                              [EV_QUIZ] = on_quiz,
+                                                              [EV_SAMPLE] = on_sample,
+                                                              [EV_SAVED] = on_saved,
+                                                              [EV_ORDER] = on_order,
+                                                              [EV_STATE] = on_state,
+                                                              [EV_NOTE] = on_note,
+                                                              [EV_PROGRESS] = on_progress};
 
 void fold_event(struct fold *f, const struct event *e)
 {

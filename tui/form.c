@@ -10,13 +10,20 @@
 #include <string.h>
 
 /* Keys of the root that stand on top, in this order; others of the root are folded under "more". */
-static const char *const first_keys[] = {"name", "base_model", "max_length", "train",
-    "learning_rate", "lr_scheduler", "batch_tokens", "dtype"};
-static const struct { const char *group, *label; bool open; } groups[] = {
-    {"datasets", "datasets", true}, {"stages", "stages", true}, {"more", "more settings", false},
-    {"lora", "lora", false}, {"optimizer", "optimizer", false},
-    {"eval", "eval", false}, {"save", "save", false}, {"guards", "guards", false},
-    {"chat", "chat", false}};
+static const char *const first_keys[] = {"name",          "base_model",   "max_length",   "train",
+                                         "learning_rate", "lr_scheduler", "batch_tokens", "dtype"};
+static const struct {
+    const char *group, *label;
+    bool open;
+} groups[] = {{"datasets", "datasets", true},
+              {"stages", "stages", true},
+              {"more", "more settings", false},
+              {"lora", "lora", false},
+              {"optimizer", "optimizer", false},
+              {"eval", "eval", false},
+              {"save", "save", false},
+              {"guards", "guards", false},
+              {"chat", "chat", false}};
 
 /* ---- reading the text ---- */
 
@@ -58,10 +65,14 @@ static bool folded_open(const struct profile_show *p, const char *path, bool at_
 
 /* ---- rows ---- */
 
-struct builder { struct app *a; struct form_row *rows; int n, cap; };
+struct builder {
+    struct app *a;
+    struct form_row *rows;
+    int n, cap;
+};
 
 static struct form_row *row_add(struct builder *b, const char *path, const char *label,
-    const struct field *field, int depth)
+                                const struct field *field, int depth)
 {
     struct profile_show *p = &b->a->profile;
     ROOM(&p->form, b->rows, b->n, b->cap);
@@ -84,8 +95,8 @@ static void row_field(struct builder *b, const struct field *f, const char *pref
     char path[160];
     snprintf(path, sizeof path, "%s%s", prefix, f->path);
     const char *dot = strrchr(f->path, '.');
-    struct form_row *r = row_add(b, path, dot && depth > 0 && !prefix[0] ? dot + 1 : f->path, f,
-        depth);
+    struct form_row *r =
+        row_add(b, path, dot && depth > 0 && !prefix[0] ? dot + 1 : f->path, f, depth);
     if (!profile_text_get(&r->value, p->source, path, &p->form, &err)) r->value = (struct text){0};
     r->said = r->value.n > 0;
     if (!r->said) r->value = text_of(f->preset ? f->preset : "");
@@ -98,8 +109,10 @@ static bool is_first(const char *path)
     return false;
 }
 
-static bool of_root(const struct field *f) { return f->scope == SCOPE_ROOT ||
-    f->scope == SCOPE_SETTINGS; }
+static bool of_root(const struct field *f)
+{
+    return f->scope == SCOPE_ROOT || f->scope == SCOPE_SETTINGS;
+}
 
 static bool in_group(const struct field *f, const char *group)
 {
@@ -121,8 +134,9 @@ static void datasets(struct builder *b)
         const char *file = d->path;
         size_t dir = p->profile.dir ? strlen(p->profile.dir) : 0;
         if (dir && strncmp(file, p->profile.dir, dir) == 0 && file[dir] == '/') file += dir + 1;
-        r->value = text_of(arena_printf(&p->form, "%s  %s", file, d->format &&
-            strcmp(d->format, "auto") != 0 ? d->format : ""));
+        r->value =
+            text_of(arena_printf(&p->form, "%s  %s", file,
+                                 d->format && strcmp(d->format, "auto") != 0 ? d->format : ""));
         snprintf(prefix, sizeof prefix, "%s.", path);
         for (int f = 0; r->open && f < profile_n_fields; f++)
             if (profile_fields[f].scope == SCOPE_DATASET && profile_fields[f].built)
@@ -151,8 +165,8 @@ static void stages(struct builder *b)
         const struct stage *s = &p->profile.stages[i];
         char path[160], prefix[170];
         snprintf(path, sizeof path, "stages.%d", i);
-        struct form_row *r = row_add(b, path, arena_printf(&p->form, "%d %s", i + 1, s->name), NULL,
-            1);
+        struct form_row *r =
+            row_add(b, path, arena_printf(&p->form, "%d %s", i + 1, s->name), NULL, 1);
         r->open = folded_open(p, path, false);
         r->value = stage_summary(p, s);
         bool open = r->open;
@@ -184,8 +198,8 @@ static void group(struct builder *b, size_t g)
     if (g == 0) b->rows[at].value = text_of(arena_printf(&p->form, "%d", p->profile.n_datasets));
     if (g == 1) b->rows[at].value = text_of(arena_printf(&p->form, "%d", p->profile.n_stages));
     if (g > 1 && !open)
-        b->rows[at].value = said ? text_of(arena_printf(&p->form, "%d set", said)) :
-            TEXT("as they are by default");
+        b->rows[at].value =
+            said ? text_of(arena_printf(&p->form, "%d set", said)) : TEXT("as they are by default");
 }
 
 void form_build(struct app *a)
@@ -234,7 +248,8 @@ static void plain_path(char out[4096], const char *path)
     size_t n = 0;
     for (const char *p = path; *p;) {
         size_t len = strcspn(p, "/");
-        if (len == 2 && p[0] == '.' && p[1] == '.' && n > 0) while (n > 0 && out[--n] != '/') {}
+        if (len == 2 && p[0] == '.' && p[1] == '.' && n > 0)
+            while (n > 0 && out[--n] != '/') {}
         else if (len > 0 && !(len == 1 && p[0] == '.') && n + len + 2 < 4096) {
             out[n++] = '/';
             memcpy(out + n, p, len);
@@ -293,7 +308,7 @@ static struct form_row *row_here(struct app *a)
 
 /* The text with the value, if the parser has nothing to say against it; else the sentence. */
 static bool with_value(struct app *a, const struct form_row *r, struct text value, struct text *out,
-    struct arena *memory, char problem[400])
+                       struct arena *memory, char problem[400])
 {
     struct profile_show *p = &a->profile;
     struct err err = {""};
@@ -324,7 +339,7 @@ void form_try(struct app *a)
     if (r) with_value(a, r, buf_text(&a->prompt.edit.text), &out, &scratch, a->prompt.problem);
     if (r && !a->prompt.problem[0] && r->field && !a->prompt.edit.text.n)
         snprintf(a->prompt.problem, sizeof a->prompt.problem, "empty: the default counts (%s)",
-            r->field->preset);
+                 r->field->preset);
     arena_drop(&scratch);
 }
 
@@ -368,7 +383,7 @@ void act_fold(struct app *a)
     for (int i = 0; i < p->n_flipped; i++)
         if (strcmp(p->flipped[i], r->path) == 0) {
             memmove(p->flipped[i], p->flipped[i + 1],
-                sizeof p->flipped[0] * (size_t)(p->n_flipped - i - 1));
+                    sizeof p->flipped[0] * (size_t)(p->n_flipped - i - 1));
             p->n_flipped--;
             form_build(a);
             return;
@@ -383,8 +398,14 @@ void act_edit_value(struct app *a)
     struct form_row *r = row_here(a);
     struct text choices[32];
     char label[96], problem[400];
-    if (!r) { act_presets(a); return; }
-    if (!r->field) { act_fold(a); return; }
+    if (!r) {
+        act_presets(a);
+        return;
+    }
+    if (!r->field) {
+        act_fold(a);
+        return;
+    }
     if (r->field->type == FIELD_BOOL) {
         if (!set_here(a, text_is(r->value, "true") ? TEXT("false") : TEXT("true"), problem))
             app_notice(a, STYLE_BAD, "%s", problem);
@@ -415,7 +436,10 @@ void act_unset(struct app *a)
 void act_undo(struct app *a)
 {
     struct profile_show *p = &a->profile;
-    if (p->n_undo == 0) { app_notice(a, STYLE_PLAIN, "nothing to take back"); return; }
+    if (p->n_undo == 0) {
+        app_notice(a, STYLE_PLAIN, "nothing to take back");
+        return;
+    }
     p->source = p->undo[--p->n_undo];
     changed(a);
 }

@@ -25,25 +25,27 @@ const struct look looks[STYLES] = {
 };
 
 static const int32_t signs[SIGNS][2] = {
-    [SIGN_CURSOR] = {0x25B8, '>'}, [SIGN_OPEN] = {0x25BE, '-'}, [SIGN_SHUT] = {0x25B8, '+'},
-    [SIGN_LIVE] = {0x25CF, '*'},
-    [SIGN_LINE_DOWN] = {0x2502, '|'}, [SIGN_LINE_ACROSS] = {0x2500, '-'},
-    [SIGN_CORNER] = {0x2514, '+'},
-    [SIGN_AXIS] = {0x2524, '+'}, [SIGN_BORDER] = {0x254E, '|'}, [SIGN_FULL] = {0x2588, '#'},
-    [SIGN_BAR] = {0x2587, '='},
-    [SIGN_EMPTY] = {0x2591, '.'}, [SIGN_MORE] = {0x2026, '~'}, [SIGN_CARET] = {0x258C, '_'},
-    [SIGN_DOT] = {0x00B7, '-'},
-    [SIGN_ARROW] = {0x2192, '>'}, [SIGN_TOP_LEFT] = {0x250C, '+'}, [SIGN_TOP_RIGHT] = {0x2510, '+'},
+    [SIGN_CURSOR] = {0x25B8, '>'},      [SIGN_OPEN] = {0x25BE, '-'},
+    [SIGN_SHUT] = {0x25B8, '+'},        [SIGN_LIVE] = {0x25CF, '*'},
+    [SIGN_LINE_DOWN] = {0x2502, '|'},   [SIGN_LINE_ACROSS] = {0x2500, '-'},
+    [SIGN_CORNER] = {0x2514, '+'},      [SIGN_AXIS] = {0x2524, '+'},
+    [SIGN_BORDER] = {0x254E, '|'},      [SIGN_FULL] = {0x2588, '#'},
+    [SIGN_BAR] = {0x2587, '='},         [SIGN_EMPTY] = {0x2591, '.'},
+    [SIGN_MORE] = {0x2026, '~'},        [SIGN_CARET] = {0x258C, '_'},
+    [SIGN_DOT] = {0x00B7, '-'},         [SIGN_ARROW] = {0x2192, '>'},
+    [SIGN_TOP_LEFT] = {0x250C, '+'},    [SIGN_TOP_RIGHT] = {0x2510, '+'},
     [SIGN_BOTTOM_LEFT] = {0x2514, '+'}, [SIGN_BOTTOM_RIGHT] = {0x2518, '+'},
-    [SIGN_TIMES] = {0x00D7, 'x'},
-    [SIGN_AHEAD] = {0x254C, '.'},
+    [SIGN_TIMES] = {0x00D7, 'x'},       [SIGN_AHEAD] = {0x254C, '.'},
 };
 
 bool glyphs_read(enum glyphs *out, const char *word, struct err *err)
 {
     static const char *const words[] = {"auto", "braille", "block", "ascii"};
     for (size_t i = 0; i < COUNT(words); i++)
-        if (strcmp(word, words[i]) == 0) { *out = (enum glyphs)i; return true; }
+        if (strcmp(word, words[i]) == 0) {
+            *out = (enum glyphs)i;
+            return true;
+        }
     return fail(err, "glyphs \"%.40s\" are not known: auto, braille, block or ascii", word);
 }
 
@@ -81,8 +83,14 @@ struct rect grid_all(const struct grid *g) { return (struct rect){0, 0, g->w, g-
 
 struct rect rect_clip(struct rect o, struct rect i)
 {
-    if (i.x < 0) { i.w += i.x; i.x = 0; }
-    if (i.y < 0) { i.h += i.y; i.y = 0; }
+    if (i.x < 0) {
+        i.w += i.x;
+        i.x = 0;
+    }
+    if (i.y < 0) {
+        i.h += i.y;
+        i.y = 0;
+    }
     if (i.x + i.w > o.w) i.w = o.w - i.x;
     if (i.y + i.h > o.h) i.h = o.h - i.y;
     if (i.w <= 0 || i.h <= 0) i.w = i.h = 0;
@@ -94,9 +102,15 @@ struct rect rect_clip(struct rect o, struct rect i)
 static int shown(int32_t *code, int *columns)
 {
     int32_t c = text_shown(*code);
-    if (c == 0) { *columns = 0; return *code = 0; }
+    if (c == 0) {
+        *columns = 0;
+        return *code = 0;
+    }
     *columns = c < 0x7F ? 1 : wcwidth((wchar_t)c);
-    if (*columns < 0) { c = 0xFFFD; *columns = 1; }
+    if (*columns < 0) {
+        c = 0xFFFD;
+        *columns = 1;
+    }
     if (*columns > 2) *columns = 2;
     *code = c;
     return 1;
@@ -165,8 +179,7 @@ static void put_mark(struct grid *g, int x, int y, int32_t mark)
 static bool inside(const struct grid *g, struct rect r, int x, int y, int width)
 {
     return x >= 0 && y >= 0 && x + width <= r.w && y < r.h && r.x + x >= 0 && r.y + y >= 0 &&
-        r.x + x + width <= g->w &&
-           r.y + y < g->h;
+           r.x + x + width <= g->w && r.y + y < g->h;
 }
 
 int grid_text(struct grid *g, struct rect r, int x, int y, enum style s, struct text t)
@@ -253,7 +266,11 @@ int grid_flow(struct grid *g, struct rect r, int *px, int y, enum style s, struc
         struct text p = {t.p, n};
         t.p += n;
         t.n -= n;
-        if (p.p[0] == '\n') { x = 0; y++; continue; }
+        if (p.p[0] == '\n') {
+            x = 0;
+            y++;
+            continue;
+        }
         if (x + columns > r.w && x > 0) {
             x = 0;
             y++;
@@ -287,8 +304,9 @@ void grid_caret(struct grid *g, struct rect r, int x, int y, int32_t code)
     g->caret_x = r.x + x;
     g->caret_y = r.y + y;
     if (code == 0) grid_sign(g, r, x, y, STYLE_ACCENT, SIGN_CARET);
-    else grid_paint(g, rect_clip(r, (struct rect){x, y, code_columns(code) == 2 ? 2 : 1, 1}),
-        STYLE_SELECTED);
+    else
+        grid_paint(g, rect_clip(r, (struct rect){x, y, code_columns(code) == 2 ? 2 : 1, 1}),
+                   STYLE_SELECTED);
 }
 
 void grid_clear(struct grid *g, struct rect r)
@@ -329,7 +347,7 @@ struct rect grid_frame(struct grid *g, struct rect r, const char *title)
 }
 
 void grid_bar(struct grid *g, struct rect r, int x, int y, int columns, double share, enum style s,
-    enum sign sign)
+              enum sign sign)
 {
     if (!(share > 0)) return;
     int n = (int)(share * columns + 0.5);

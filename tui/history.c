@@ -12,8 +12,13 @@
 
 #define PIECE (1 << 20)
 
-struct reading { struct fold *fold; bool skip_steps; struct arena scratch;
-char last_step[EVENT_LINE_MOST]; size_t last_step_n; };
+struct reading {
+    struct fold *fold;
+    bool skip_steps;
+    struct arena scratch;
+    char last_step[EVENT_LINE_MOST];
+    size_t last_step_n;
+};
 
 static void keep_step(struct reading *r, struct text line)
 {
@@ -56,9 +61,9 @@ static bool read_lines(struct reading *r, int fd, const char *path, int64_t *at,
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return fail_errno(err, "cannot read %s", path);
         size_t from = 0;
-        for (char *end; from < (size_t)got &&
-            (end = memchr(piece + from, '\n', (size_t)got - from));
-            from = (size_t)(end - piece) + 1)
+        for (char *end;
+             from < (size_t)got && (end = memchr(piece + from, '\n', (size_t)got - from));
+             from = (size_t)(end - piece) + 1)
             each_line(r, (struct text){piece + from, (size_t)(end - piece) - from});
         if (from == 0 && got == PIECE) from = PIECE; /* no line is that long: skip it */
         *at += (int64_t)from;

@@ -4,16 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct { char last; int32_t key; } letter_keys[] = {
-    {'A', K_UP}, {'B', K_DOWN}, {'C', K_RIGHT}, {'D', K_LEFT}, {'H', K_HOME}, {'F', K_END},
-     {'P', K_F1}, {'Q', K_F1 + 1},
-    {'R', K_F1 + 2}, {'S', K_F1 + 3}, {'M', K_ENTER}, {'Z', K_TAB | K_SHIFT}};
-static const struct { int number; int32_t key; } numbered_keys[] = {
-    {1, K_HOME}, {2, K_INSERT}, {3, K_DELETE}, {4, K_END}, {5, K_PAGE_UP}, {6, K_PAGE_DOWN},
-     {7, K_HOME}, {8, K_END},
-    {11, K_F1}, {12, K_F1 + 1}, {13, K_F1 + 2}, {14, K_F1 + 3}, {15, K_F1 + 4}, {17, K_F1 + 5},
-     {18, K_F1 + 6},
-    {19, K_F1 + 7}, {20, K_F1 + 8}, {21, K_F1 + 9}, {23, K_F1 + 10}, {24, K_F12}};
+static const struct {
+    char last;
+    int32_t key;
+} letter_keys[] = {{'A', K_UP},     {'B', K_DOWN},   {'C', K_RIGHT}, {'D', K_LEFT},
+                   {'H', K_HOME},   {'F', K_END},    {'P', K_F1},    {'Q', K_F1 + 1},
+                   {'R', K_F1 + 2}, {'S', K_F1 + 3}, {'M', K_ENTER}, {'Z', K_TAB | K_SHIFT}};
+static const struct {
+    int number;
+    int32_t key;
+} numbered_keys[] = {{1, K_HOME},    {2, K_INSERT},    {3, K_DELETE},   {4, K_END},
+                     {5, K_PAGE_UP}, {6, K_PAGE_DOWN}, {7, K_HOME},     {8, K_END},
+                     {11, K_F1},     {12, K_F1 + 1},   {13, K_F1 + 2},  {14, K_F1 + 3},
+                     {15, K_F1 + 4}, {17, K_F1 + 5},   {18, K_F1 + 6},  {19, K_F1 + 7},
+                     {20, K_F1 + 8}, {21, K_F1 + 9},   {23, K_F1 + 10}, {24, K_F12}};
 
 size_t input_feed(struct input *in, const char *p, size_t n)
 {
@@ -63,7 +67,10 @@ static bool control_sequence(struct input *in, const char *p, size_t n, struct i
         } else if (p[i] == ';' || p[i] == ':') count++;
     }
     if (private) return false;
-    if (last == '~' && values[0] == 200) { in->pasting = true; return false; }
+    if (last == '~' && values[0] == 200) {
+        in->pasting = true;
+        return false;
+    }
     if (last == '~' && values[0] == 201) return false;
     if (last == 'n' && values[0] == 0) {
         *out = (struct input_event){.kind = INPUT_ANSWERED};
@@ -72,8 +79,12 @@ static bool control_sequence(struct input *in, const char *p, size_t n, struct i
     int32_t key = last == '~' ? by_number(values[0]) : by_letter(last);
     /* CSI code ; modifiers u: what some terminals send for Shift+Enter and the like */
     if (last == 'u') {
-        key = values[0] == 13 ? K_ENTER : values[0] == 27 ? K_ESC : values[0] == 9 ? K_TAB :
-              values[0] == 127 ? K_BACKSPACE : values[0] >= 32 ? values[0] : 0;
+        key = values[0] == 13    ? K_ENTER
+              : values[0] == 27  ? K_ESC
+              : values[0] == 9   ? K_TAB
+              : values[0] == 127 ? K_BACKSPACE
+              : values[0] >= 32  ? values[0]
+                                 : 0;
     }
     if (!key) return false;
     *out = (struct input_event){.kind = INPUT_KEY, .key = key | modifiers(values[1])};
@@ -87,7 +98,10 @@ static size_t sequence_length(const char *p, size_t n, bool *whole)
     *whole = false;
     for (size_t i = 2; i < n; i++) {
         unsigned char c = (unsigned char)p[i];
-        if (c >= 0x40 && c <= 0x7E) { *whole = true; return i + 1; }
+        if (c >= 0x40 && c <= 0x7E) {
+            *whole = true;
+            return i + 1;
+        }
         if (c < 0x20 || c > 0x3F) return i;
     }
     return 0;
@@ -104,14 +118,17 @@ static int32_t plain_key(const char *p, size_t n, bool late, size_t *used)
     if (c < 27) return K_CTRL | ('a' + c - 1);
     if (c < 32) return K_CTRL | (c + 64);
     int32_t code;
-    if (!late && utf8_unfinished((struct text){p, n}) == n && n < 4) { *used = 0; return 0; }
+    if (!late && utf8_unfinished((struct text){p, n}) == n && n < 4) {
+        *used = 0;
+        return 0;
+    }
     *used = (size_t)utf8_decode(p, n, &code);
     return code < 0 || (code >= 0x7F && code < 0xA0) ? 0 : code;
 }
 
 /* One thing at p; *used = 0: more bytes are needed. Returns whether *out holds an event. */
 static bool take(struct input *in, const char *p, size_t n, bool late, size_t *used,
-    struct input_event *out)
+                 struct input_event *out)
 {
     *out = (struct input_event){.kind = INPUT_KEY};
     if (p[0] != 27) {
@@ -128,7 +145,11 @@ static bool take(struct input *in, const char *p, size_t n, bool late, size_t *u
         out->key = K_ESC;
         return true;
     }
-    if (p[1] == 27) { *used = 1; out->key = K_ESC; return true; }
+    if (p[1] == 27) {
+        *used = 1;
+        out->key = K_ESC;
+        return true;
+    }
     if (p[1] == '[' && !(late && n == 2)) {
         bool whole;
         *used = sequence_length(p, n, &whole);
@@ -143,7 +164,10 @@ static bool take(struct input *in, const char *p, size_t n, bool late, size_t *u
     }
     if (p[1] == ']' || p[1] == 'P') { /* strings a terminal may answer with: skipped to their end */
         for (size_t i = 2; i < n; i++)
-            if (p[i] == 7 || (p[i] == '\\' && p[i - 1] == 27)) { *used = i + 1; return false; }
+            if (p[i] == 7 || (p[i] == '\\' && p[i - 1] == 27)) {
+                *used = i + 1;
+                return false;
+            }
         if (late || n >= 2048) *used = n;
         return false;
     }
@@ -160,7 +184,10 @@ static bool take_paste(struct input *in, struct input_event *out, bool late)
     char *p = in->held + in->at, *end = memmem(p, in->n - in->at, mark, 6);
     size_t n = end ? (size_t)(end - p) : in->n - in->at;
     for (size_t k = 5; !end && !late && k > 0; k--)
-        if (n >= k && memcmp(p + n - k, mark, k) == 0) { n -= k; break; }
+        if (n >= k && memcmp(p + n - k, mark, k) == 0) {
+            n -= k;
+            break;
+        }
     if (n > 0) {
         *out = (struct input_event){.kind = INPUT_PASTE, .paste = {p, n}};
         in->at += n;
@@ -189,12 +216,14 @@ bool input_next(struct input *in, struct input_event *out, bool late)
     return false;
 }
 
-static const struct { int32_t key; const char *name; } names[] = {
-    {K_UP, "Up"}, {K_DOWN, "Down"}, {K_LEFT, "Left"}, {K_RIGHT, "Right"}, {K_HOME, "Home"},
-     {K_END, "End"},
-    {K_PAGE_UP, "PgUp"}, {K_PAGE_DOWN, "PgDn"}, {K_INSERT, "Ins"}, {K_DELETE, "Del"},
-     {K_ENTER, "Enter"}, {K_TAB, "Tab"},
-    {K_ESC, "Esc"}, {K_BACKSPACE, "Backspace"}, {' ', "Space"}};
+static const struct {
+    int32_t key;
+    const char *name;
+} names[] = {{K_UP, "Up"},        {K_DOWN, "Down"},           {K_LEFT, "Left"},
+             {K_RIGHT, "Right"},  {K_HOME, "Home"},           {K_END, "End"},
+             {K_PAGE_UP, "PgUp"}, {K_PAGE_DOWN, "PgDn"},      {K_INSERT, "Ins"},
+             {K_DELETE, "Del"},   {K_ENTER, "Enter"},         {K_TAB, "Tab"},
+             {K_ESC, "Esc"},      {K_BACKSPACE, "Backspace"}, {' ', "Space"}};
 
 char *key_text(char out[32], int32_t key)
 {
@@ -208,15 +237,17 @@ char *key_text(char out[32], int32_t key)
         name[utf8_encode(base, name)] = 0;
     }
     snprintf(out, 32, "%s%s%s%s", key & K_CTRL ? "Ctrl-" : "", key & K_ALT ? "Alt-" : "",
-        key & K_SHIFT ? "Shift-" : "", name);
+             key & K_SHIFT ? "Shift-" : "", name);
     return out;
 }
 
 int32_t key_named(struct text w)
 {
-    static const struct { const char *prefix; int32_t bit; } prefixes[] = {
-        {"Ctrl-", K_CTRL}, {"Alt-", K_ALT}, {"Shift-", K_SHIFT}, {"C-", K_CTRL}, {"A-", K_ALT},
-        {"S-", K_SHIFT}};
+    static const struct {
+        const char *prefix;
+        int32_t bit;
+    } prefixes[] = {{"Ctrl-", K_CTRL}, {"Alt-", K_ALT}, {"Shift-", K_SHIFT},
+                    {"C-", K_CTRL},    {"A-", K_ALT},   {"S-", K_SHIFT}};
     for (size_t i = 0; i < COUNT(prefixes); i++) {
         size_t n = strlen(prefixes[i].prefix);
         if (w.n > n && strncmp(w.p, prefixes[i].prefix, n) == 0) {
@@ -228,8 +259,9 @@ int32_t key_named(struct text w)
     for (size_t i = 0; i < COUNT(names); i++)
         if (text_is(w, names[i].name)) return names[i].key;
     if (w.n >= 2 && w.p[0] == 'F' && w.p[1] >= '1' && w.p[1] <= '9')
-        return K_F1 + (w.n == 2 ? w.p[1] - '1' : w.n == 3 && w.p[1] == '1' && w.p[2] <= '2'
-            ? 9 + w.p[2] - '0' : 0);
+        return K_F1 + (w.n == 2                                     ? w.p[1] - '1'
+                       : w.n == 3 && w.p[1] == '1' && w.p[2] <= '2' ? 9 + w.p[2] - '0'
+                                                                    : 0);
     int32_t code;
     return w.n > 0 && utf8_decode(w.p, w.n, &code) == (int)w.n && code > 0 ? code : 0;
 }

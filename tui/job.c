@@ -13,8 +13,8 @@
 static void child_begin(int out, int err)
 {
     int null = open("/dev/null", O_RDONLY);
-    static const int signals[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT,
-        SIGCHLD, SIGPIPE, SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
+    static const int signals[] = {SIGWINCH, SIGTERM, SIGHUP,  SIGINT,  SIGQUIT, SIGTSTP, SIGCONT,
+                                  SIGCHLD,  SIGPIPE, SIGSEGV, SIGABRT, SIGBUS,  SIGFPE,  SIGILL};
     for (size_t i = 0; i < COUNT(signals); i++) signal(signals[i], SIG_DFL);
     if (null >= 0) dup2(null, 0);
     dup2(out, 1);
@@ -109,7 +109,10 @@ const char *job_error(struct job *j, int code)
         struct text line = {t.p, end ? (size_t)(end - t.p) : t.n};
         t.p += line.n + (end != NULL);
         t.n -= line.n + (end != NULL);
-        if (line.n > 6 && memcmp(line.p, "hone: ", 6) == 0) { line.p += 6; line.n -= 6; }
+        if (line.n > 6 && memcmp(line.p, "hone: ", 6) == 0) {
+            line.p += 6;
+            line.n -= 6;
+        }
         if (line.n) buf_printf(&out, "%s%.*s", out.n ? "\n" : "", (int)line.n, line.p);
     }
     if (out.n == 0 && code > 128)

@@ -28,7 +28,10 @@ static void take_events(struct loop *l, bool late)
 {
     struct input_event e;
     while (input_next(&l->input, &e, late)) {
-        if (e.kind == INPUT_ANSWERED) { term_answered(&l->term); continue; }
+        if (e.kind == INPUT_ANSWERED) {
+            term_answered(&l->term);
+            continue;
+        }
         app_input(&l->app, &e);
         world_wishes(&l->world); /* before the next key: it may belong to another screen */
         l->urgent = true;
@@ -76,8 +79,10 @@ static void read_stray(struct loop *l)
     if (text[0]) app_notice(&l->app, STYLE_DIM, "%s", text);
 }
 
-static double frame_seconds(const struct app *a) { return a->screen == SCREEN_CHAT &&
-    a->chat.answering ? 0.05 : 0.1; }
+static double frame_seconds(const struct app *a)
+{
+    return a->screen == SCREEN_CHAT && a->chat.answering ? 0.05 : 0.1;
+}
 
 static void draw(struct loop *l, double now)
 {
@@ -98,7 +103,7 @@ static int patience(const struct loop *l, double now)
     else if (a->dirty && !l->term.unanswered && !l->term.waits)
         wait = frame_seconds(a) - (now - l->last_frame);
     else if ((a->live.open && fold_lives(&a->live.fold)) || a->profile.plan_state == PLAN_WAITING ||
-        a->chat.answering)
+             a->chat.answering)
         wait = 0.1;
     for (int i = 0; i < JOBS; i++)
         if (l->world.jobs[i].pid > 0 && wait > 0.2) wait = 0.2;
@@ -109,8 +114,10 @@ static int patience(const struct loop *l, double now)
 static void wait_for_something(struct loop *l, double now)
 {
     struct world *w = &l->world;
-    struct pollfd p[4 + 2 * JOBS] = {{l->term.fd, (short)(POLLIN | (l->term.waits ? POLLOUT : 0)),
-        0}, {l->term.wake, POLLIN, 0}, {l->term.stray, POLLIN, 0}};
+    struct pollfd p[4 + 2 * JOBS] = {
+        {l->term.fd, (short)(POLLIN | (l->term.waits ? POLLOUT : 0)), 0},
+        {l->term.wake, POLLIN, 0},
+        {l->term.stray, POLLIN, 0}};
     nfds_t n = 3;
     if (w->client) p[n++] = (struct pollfd){client_fd(w->client), POLLIN, 0};
     if (poll(p, n, patience(l, now)) < 0) return;
@@ -161,8 +168,10 @@ int tui_run(const struct places *p, const struct tui_options *o)
     char *name = arena_string(&arena, l->app.live.fold.name, strlen(l->app.live.fold.name));
     term_close(&l->term);
     if (lives)
-        dprintf(1, l->world.stopping ? "%s saves a checkpoint and stops.\n"
-                                     : "%s goes on. Come back with: hone\n", name);
+        dprintf(1,
+                l->world.stopping ? "%s saves a checkpoint and stops.\n"
+                                  : "%s goes on. Come back with: hone\n",
+                name);
     world_end(&l->world);
     app_drop(&l->app);
     grid_drop(&l->grid);

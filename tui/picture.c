@@ -42,12 +42,18 @@ void grid_print(const struct grid *g, bool styles, struct buf *out)
 }
 
 /* Two palettes: what a terminal's six base colours look like on black and on white. */
-struct palette { const char *back, *front, *dim, *colours[7]; };
+struct palette {
+    const char *back, *front, *dim, *colours[7];
+};
 static const struct palette palettes[] = {
-    {"#16181d", "#d7dae0", "#858c98",
-    {"#d7dae0", "#f0707a", "#8fc76f", "#e5c05f", "#6fa8f5", "#cf8df0", "#56c2cf"}},
-    {"#ffffff", "#24282f", "#7a818c",
-    {"#24282f", "#c02530", "#3d7d1f", "#8f6500", "#1f5fc0", "#8b35b5", "#0f7784"}},
+    {"#16181d",
+     "#d7dae0",
+     "#858c98",
+     {"#d7dae0", "#f0707a", "#8fc76f", "#e5c05f", "#6fa8f5", "#cf8df0", "#56c2cf"}},
+    {"#ffffff",
+     "#24282f",
+     "#7a818c",
+     {"#24282f", "#c02530", "#3d7d1f", "#8f6500", "#1f5fc0", "#8b35b5", "#0f7784"}},
 };
 #define CELL_W 8.4
 #define CELL_H 18
@@ -69,7 +75,7 @@ static bool is_braille(int32_t code) { return code > 0x2800 && code <= 0x28FF; }
 
 /* Braille as squares of its own: fonts draw it small, in grey, or not at all. */
 static void put_dots(struct buf *out, const struct palette *p, const struct cell *row, int from,
-    int to, int y)
+                     int to, int y)
 {
     static const int column[8] = {0, 0, 0, 1, 1, 1, 0, 1}, line[8] = {0, 1, 2, 0, 1, 2, 3, 3};
     bool any = false;
@@ -80,7 +86,7 @@ static void put_dots(struct buf *out, const struct palette *p, const struct cell
                 buf_printf(out, "<path fill=\"%s\" d=\"", front_of(p, &looks[row[from].style]));
             any = true;
             buf_printf(out, "M%.1f %.1fh2.4v2.4h-2.4z", 12 + x * CELL_W + 0.9 + column[bit] * 4.2,
-                12 + y * CELL_H + 1.0 + line[bit] * 4.5);
+                       12 + y * CELL_H + 1.0 + line[bit] * 4.5);
         }
     if (any) buf_printf(out, "\"/>\n");
 }
@@ -88,13 +94,13 @@ static void put_dots(struct buf *out, const struct palette *p, const struct cell
 /* A run of cells of one style, each piece of text at its own x so that fonts cannot shift columns.
  * */
 static void put_run(struct buf *out, const struct palette *p, const struct cell *row, int from,
-    int to, int y)
+                    int to, int y)
 {
     const struct look *l = &looks[row[from].style];
     if (l->reverse)
         buf_printf(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>",
-            12 + from * CELL_W,
-                   12 + y * CELL_H, (to - from) * CELL_W, CELL_H, p->colours[l->colour]);
+                   12 + from * CELL_W, 12 + y * CELL_H, (to - from) * CELL_W, CELL_H,
+                   p->colours[l->colour]);
     put_dots(out, p, row, from, to, y);
     while (to > from && (row[to - 1].code == ' ' || is_braille(row[to - 1].code))) to--;
     while (from < to && (row[from].code == ' ' || is_braille(row[from].code))) from++;
@@ -115,12 +121,13 @@ void grid_picture(const struct grid *g, bool light, struct buf *out)
     const struct palette *p = &palettes[light];
     double w = g->w * CELL_W + 24;
     int h = g->h * CELL_H + 24;
-    buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.1f %d\" "
-        "width=\"%.1f\" height=\"%d\" "
+    buf_printf(out,
+               "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.1f %d\" "
+               "width=\"%.1f\" height=\"%d\" "
                "font-family=\"'DejaVu Sans Mono','Noto Sans Mono CJK "
                "SC',Menlo,Consolas,monospace\" font-size=\"14\">\n"
-               "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"%s\"/>\n", w, h, w, h,
-               p->back);
+               "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"%s\"/>\n",
+               w, h, w, h, p->back);
     for (int y = 0; y < g->h; y++) {
         const struct cell *row = g->cells + (size_t)y * (size_t)g->w;
         for (int from = 0; from < g->w;) {

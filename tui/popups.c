@@ -7,16 +7,22 @@
 /* ---- help: the rows that count behind it, by scope ---- */
 
 /* A row of the table, or (key 0) the name of a scope above its rows. */
-struct help_row { const struct binding *binding; const char *scope; };
-struct help_rows { struct help_row rows[200]; int n; };
+struct help_row {
+    const struct binding *binding;
+    const char *scope;
+};
+struct help_rows {
+    struct help_row rows[200];
+    int n;
+};
 
 static void help_scope(const struct app *a, enum keys_of of, struct help_rows *out)
 {
     int first = out->n;
     for (int i = 0; i < n_bindings && out->n < (int)COUNT(out->rows) - 1; i++) {
         const struct binding *b = &bindings[i];
-        if (b->of != of || (!text_contains(b->help, a->filter) &&
-            !text_contains(b->name, a->filter)))
+        if (b->of != of ||
+            (!text_contains(b->help, a->filter) && !text_contains(b->name, a->filter)))
             continue;
         if (out->n == first) out->rows[out->n++] = (struct help_row){NULL, scope_names[of]};
         out->rows[out->n++] = (struct help_row){b, NULL};
@@ -44,7 +50,10 @@ void help_size(const struct app *a, int *w, int *h)
 static void help_row(struct grid *g, struct rect r, int y, const struct help_row *row)
 {
     char key[32], other[32] = "", both[80];
-    if (row->scope) { grid_fit(g, r, 0, y, r.w, STYLE_ACCENT, text_of(row->scope)); return; }
+    if (row->scope) {
+        grid_fit(g, r, 0, y, r.w, STYLE_ACCENT, text_of(row->scope));
+        return;
+    }
     key_text(key, row->binding->key);
     if (row->binding->other) key_text(other, row->binding->other);
     snprintf(both, sizeof both, "%s%s%s", key, other[0] ? ", " : "", other);
@@ -62,7 +71,7 @@ void help_popup(const struct app *a, struct grid *g, struct rect r)
     if (rows.n == 0) grid_text(g, r, 0, 0, STYLE_PLAIN, TEXT("no key here says that"));
     char note[160];
     snprintf(note, sizeof note, "%s%s%s/ filter   j k scroll   : types an action's name",
-        a->filter[0] ? "filter: " : "", a->filter, a->filter[0] ? "   " : "");
+             a->filter[0] ? "filter: " : "", a->filter, a->filter[0] ? "   " : "");
     grid_fit(g, r, 0, r.h - 1, r.w, STYLE_DIM, text_of(note));
 }
 
@@ -97,8 +106,8 @@ void leave_popup(const struct app *a, struct grid *g, struct rect r)
 void confirm_size(const struct app *a, int *w, int *h)
 {
     *w = 60;
-    *h = grid_wrap(NULL, (struct rect){0, 0, 60, 100}, 0, STYLE_PLAIN,
-        text_of(a->confirm_text)) + 2;
+    *h =
+        grid_wrap(NULL, (struct rect){0, 0, 60, 100}, 0, STYLE_PLAIN, text_of(a->confirm_text)) + 2;
 }
 
 void confirm_popup(const struct app *a, struct grid *g, struct rect r)
@@ -118,8 +127,9 @@ void presets_size(const struct app *a, int *w, int *h)
 void presets_popup(const struct app *a, struct grid *g, struct rect r)
 {
     if (a->n_presets == 0) {
-        view_empty(g, r, "No profiles here. `:` write-as makes one, or copy one from "
-            "profiles/.");
+        view_empty(g, r,
+                   "No profiles here. `:` write-as makes one, or copy one from "
+                   "profiles/.");
         return;
     }
     struct list l = a->pick;
@@ -128,7 +138,7 @@ void presets_popup(const struct app *a, struct grid *g, struct rect r)
         int y = i - l.top;
         int n = grid_fit(g, r, 2, y, 24, STYLE_BRIGHT, text_of(a->presets[i].name));
         grid_fit(g, r, n + 4 > 24 ? n + 4 : 24, y, r.w - (n + 4 > 24 ? n + 4 : 24), STYLE_DIM,
-            text_of(a->presets[i].about));
+                 text_of(a->presets[i].about));
         if (i == l.at) {
             grid_paint(g, rect_clip(r, (struct rect){0, y, r.w, 1}), STYLE_SELECTED);
             grid_sign(g, r, 0, y, STYLE_SELECTED, SIGN_CURSOR);

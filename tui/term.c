@@ -16,7 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define BEGIN_MODES "\33[?2004h"                        /* bracketed paste */
+#define BEGIN_MODES "\33[?2004h" /* bracketed paste */
 #define END_MODES "\33[?2026l\33[?2004l"
 #define SYNC_BEGIN "\33[?2026h"
 #define SYNC_END "\33[?2026l"
@@ -42,8 +42,8 @@ struct term_private {
 /* What signal handlers may touch. */
 static volatile int signal_pipe = -1, crash_fd = -1;
 static struct termios crash_modes;
-static const int watched[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT,
-    SIGCHLD};
+static const int watched[] = {SIGWINCH, SIGTERM, SIGHUP,  SIGINT,
+                              SIGQUIT,  SIGTSTP, SIGCONT, SIGCHLD};
 static const int crashes[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
 static char crash_stack[65536];
 
@@ -80,7 +80,7 @@ static bool signals_open(struct term *t, struct err *err)
     stack_t stack = {.ss_sp = crash_stack, .ss_size = sizeof crash_stack};
     sigaltstack(&stack, NULL);
     struct sigaction crash = {.sa_handler = on_crash,
-        .sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER};
+                              .sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER};
     for (size_t i = 0; i < COUNT(crashes); i++) sigaction(crashes[i], &crash, NULL);
     return true;
 }
@@ -117,8 +117,14 @@ static void stray_close(struct term *t)
     char rest[1024];
     fflush(NULL);
     while (term_stray(t, rest, sizeof rest) > 0) {}
-    if (o->old_out >= 0) { dup2(o->old_out, 1); close(o->old_out); }
-    if (o->old_err >= 0) { dup2(o->old_err, 2); close(o->old_err); }
+    if (o->old_out >= 0) {
+        dup2(o->old_out, 1);
+        close(o->old_out);
+    }
+    if (o->old_err >= 0) {
+        dup2(o->old_err, 2);
+        close(o->old_err);
+    }
     close(t->stray);
     close(o->stray_write);
     if (o->tail_n) (void)!write(2, o->tail, o->tail_n);
@@ -163,14 +169,18 @@ static bool curses_open(struct term *t, const char *name, struct err *err)
     o->screen = name[0] ? newterm(name, o->file, o->file) : NULL;
     if (!o->screen) o->screen = newterm("xterm-256color", o->file, o->file);
     if (!o->screen)
-        return fail(err, "the terminal \"%.40s\" is not known here, nor is xterm-256color: install "
-            "the package ncurses-base, or use "
-                         "`hone train`, `hone tail` and `hone chat`, which need no screen", name);
+        return fail(err,
+                    "the terminal \"%.40s\" is not known here, nor is xterm-256color: install "
+                    "the package ncurses-base, or use "
+                    "`hone train`, `hone tail` and `hone chat`, which need no screen",
+                    name);
     const char *move_to = tigetstr("cup");
     if (!move_to || move_to == (char *)-1)
-        return fail(err, "the terminal \"%.40s\" cannot move its cursor, so there is no screen to "
-            "draw: use `hone train PROFILE`, "
-                         "`hone tail RUN` and `hone chat MODEL`, which need none", name);
+        return fail(err,
+                    "the terminal \"%.40s\" cannot move its cursor, so there is no screen to "
+                    "draw: use `hone train PROFILE`, "
+                    "`hone tail RUN` and `hone chat MODEL`, which need none",
+                    name);
     raw();
     noecho();
     nonl();
@@ -179,10 +189,9 @@ static bool curses_open(struct term *t, const char *name, struct err *err)
     const char *no_color = getenv("NO_COLOR");
     o->colours = !(no_color && no_color[0]) && has_colors();
     if (o->colours) {
-        static const short base[] = {[COLOUR_RED] = COLOR_RED, [COLOUR_GREEN] = COLOR_GREEN,
-            [COLOUR_YELLOW] = COLOR_YELLOW,
-                                     [COLOUR_BLUE] = COLOR_BLUE, [COLOUR_MAGENTA] = COLOR_MAGENTA,
-                                     [COLOUR_CYAN] = COLOR_CYAN};
+        static const short base[] = {[COLOUR_RED] = COLOR_RED,         [COLOUR_GREEN] = COLOR_GREEN,
+                                     [COLOUR_YELLOW] = COLOR_YELLOW,   [COLOUR_BLUE] = COLOR_BLUE,
+                                     [COLOUR_MAGENTA] = COLOR_MAGENTA, [COLOUR_CYAN] = COLOR_CYAN};
         start_color();
         bool transparent = use_default_colors() == OK;
         for (short i = 1; i < (short)COUNT(base); i++)
@@ -196,7 +205,7 @@ bool term_open(struct term *t, enum glyphs wanted, struct arena *a, struct err *
     *t = (struct term){.fd = open("/dev/tty", O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
     if (t->fd < 0 || !isatty(1))
         return fail(err, "there is no terminal to draw on: use `hone train PROFILE`, `hone tail "
-            "RUN` and `hone chat MODEL`, which need none");
+                         "RUN` and `hone chat MODEL`, which need none");
     const char *name = getenv("TERM");
     if (!name) name = "";
     struct term_private *o = t->own = NEW(a, struct term_private);
@@ -335,10 +344,13 @@ void term_send(struct term *t, const char *p, size_t n)
 static void set_cell(const struct term_private *o, cchar_t *out, const struct cell *c)
 {
     const struct look *l = &looks[c->style];
-    attr_t attributes = (l->bold ? A_BOLD : 0) | (l->dim ? A_DIM : 0) | (l->reverse ? A_REVERSE :
-        0);
+    attr_t attributes =
+        (l->bold ? A_BOLD : 0) | (l->dim ? A_DIM : 0) | (l->reverse ? A_REVERSE : 0);
     wchar_t text[3] = {(wchar_t)c->code, (wchar_t)c->mark, 0};
-    if (!o->utf8 && c->code > 0x7E) { text[0] = L'?'; text[1] = 0; }
+    if (!o->utf8 && c->code > 0x7E) {
+        text[0] = L'?';
+        text[1] = 0;
+    }
     setcchar(out, text, attributes, o->colours ? (short)l->colour : 0, NULL);
 }
 
@@ -365,7 +377,10 @@ static void draw_rows(struct term *t, const struct grid *g)
 void term_show(struct term *t, const struct grid *g, double now)
 {
     struct term_private *o = t->own;
-    if (is_term_resized(t->h, t->w)) { resizeterm(t->h, t->w); o->all = true; }
+    if (is_term_resized(t->h, t->w)) {
+        resizeterm(t->h, t->w);
+        o->all = true;
+    }
     draw_rows(t, g);
     if (ftruncate(o->memory, 0) != 0 || lseek(o->memory, 0, SEEK_SET) != 0) return;
     dup3(o->memory, o->curses_fd, O_CLOEXEC);

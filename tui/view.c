@@ -10,7 +10,7 @@
 const struct view views[SCREENS] = {
     [SCREEN_MODELS] = {"Models", 1, KEYS_MODELS, true, models_layout, models_draw, models_move},
     [SCREEN_PROFILE] = {"Profile", 2, KEYS_PROFILE, true, profile_layout, profile_draw,
-    profile_move},
+                        profile_move},
     [SCREEN_DATA] = {"Data", 2, KEYS_DATA, true, data_layout, data_draw, data_move},
     [SCREEN_RUNS] = {"Runs", 3, KEYS_RUNS, true, runs_layout, runs_draw, runs_move},
     [SCREEN_LIVE] = {"Run", 3, KEYS_LIVE, true, live_layout, live_draw, live_move},
@@ -54,7 +54,7 @@ char *time_text(const struct app *a, char out[16], double t)
     if (a->utc) gmtime_r(&whole, &tm);
     else localtime_r(&whole, &tm);
     snprintf(out, 16, "%02d:%02d:%02d", (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
-        (unsigned)tm.tm_sec % 100);
+             (unsigned)tm.tm_sec % 100);
     return out;
 }
 
@@ -67,9 +67,11 @@ char *number_text(char out[32], double v, const char *fmt)
 
 enum style state_style(enum run_state s)
 {
-    return s == RUN_FAILED || s == RUN_LOST ? STYLE_BAD : s == RUN_DONE ? STYLE_GOOD :
-        s == RUN_PAUSED || s == RUN_STOPPED ? STYLE_WARN :
-           s == RUN_TRAINING || s == RUN_SAVING ? STYLE_ACCENT : STYLE_PLAIN;
+    return s == RUN_FAILED || s == RUN_LOST       ? STYLE_BAD
+           : s == RUN_DONE                        ? STYLE_GOOD
+           : s == RUN_PAUSED || s == RUN_STOPPED  ? STYLE_WARN
+           : s == RUN_TRAINING || s == RUN_SAVING ? STYLE_ACCENT
+                                                  : STYLE_PLAIN;
 }
 
 void view_empty(struct grid *g, struct rect r, const char *sentence)
@@ -94,20 +96,24 @@ static void top_right(const struct app *a, struct grid *g, struct rect r, int ro
     char text[300];
     if (!a->live.open) {
         snprintf(text, sizeof text, "no run %s %s", a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7",
-            a->device);
+                 a->device);
         if (text_columns(text_of(text)) <= room)
             grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
         return;
     }
     const char *stage = f->stage >= 0 ? f->stages[f->stage].name : "",
-        *word = run_state_name(f->state);
+               *word = run_state_name(f->state);
     const char *sign = a->glyphs == GLYPHS_ASCII ? "*" : "\xE2\x97\x8F";
     if (f->state == RUN_TRAINING && f->stage >= 0) {
         const struct fold_stage *s = &f->stages[f->stage];
         snprintf(text, sizeof text, "%.60s %s %.40s %lld/%lld", f->name, sign, stage,
-            (long long)(f->step - s->from), (long long)s->steps);
-    } else snprintf(text, sizeof text, "%.60s %s %s", f->name, fold_lives(f) ? sign :
-        a->glyphs == GLYPHS_ASCII ? "o" : "\xE2\x97\x8B", word);
+                 (long long)(f->step - s->from), (long long)s->steps);
+    } else
+        snprintf(text, sizeof text, "%.60s %s %s", f->name,
+                 fold_lives(f)               ? sign
+                 : a->glyphs == GLYPHS_ASCII ? "o"
+                                             : "\xE2\x97\x8B",
+                 word);
     if (text_columns(text_of(text)) > room) snprintf(text, sizeof text, "%s %s", sign, word);
     if (text_columns(text_of(text)) <= room)
         grid_right(g, r, r.w - 1, 0, state_style(f->state), text_of(text));
@@ -123,7 +129,10 @@ static void top_line(const struct app *a, struct grid *g, struct rect r)
         bool here = views[a->screen].place == i + 1;
         char text[32];
         snprintf(text, sizeof text, here ? "%s%d %s%s" : "%s%d %s%s", here ? "[" : " ", i + 1,
-            wide || here ? views[places[i]].name : "", here ? "]" : wide ? " " : "");
+                 wide || here ? views[places[i]].name : "",
+                 here   ? "]"
+                 : wide ? " "
+                        : "");
         x += grid_text(g, r, x, 0, here ? STYLE_BRIGHT : STYLE_DIM, text_of(text));
     }
     top_right(a, g, r, r.w - x - 2);
@@ -176,11 +185,11 @@ static void offers(const struct app *a, struct grid *g, struct rect r)
 }
 
 static void notice(const struct app *a, struct grid *g, struct rect body, const char *text,
-    enum style style)
+                   enum style style)
 {
     struct rect inner = {body.x + 1, body.y, body.w - 2, body.h};
-    int rows = grid_wrap(NULL, inner, 0, style, text_of(text)), most = body.h / 2 < 1 ? 1 :
-        body.h / 2;
+    int rows = grid_wrap(NULL, inner, 0, style, text_of(text)),
+        most = body.h / 2 < 1 ? 1 : body.h / 2;
     (void)a;
     if (rows > most) rows = most;
     struct rect box = rect_clip(body, (struct rect){0, body.h - rows, body.w, rows});

@@ -28,14 +28,22 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     const struct chat_show *c = &a->chat;
     const char *dot = a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7";
     char step[48] = "", text[500];
-    if (!c->spec[0]) { grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Chat")); return; }
+    if (!c->spec[0]) {
+        grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Chat"));
+        return;
+    }
     if (c->training && c->step >= 0) snprintf(step, sizeof step, " step %lld", (long long)c->step);
-    snprintf(text, sizeof text, "%s%s %s adapter %s %s T %.2g", c->name, step, dot, !c->has_adapter
-        ? "-" : c->adapter_off ? "off" : "on", dot, (double)c->sampling.temperature);
+    snprintf(text, sizeof text, "%s%s %s adapter %s %s T %.2g", c->name, step, dot,
+             !c->has_adapter  ? "-"
+             : c->adapter_off ? "off"
+                              : "on",
+             dot, (double)c->sampling.temperature);
     grid_fit(g, r, 1, 0, r.w - 12, STYLE_BRIGHT, text_of(text));
-    grid_right(g, r, r.w - 1, 0, c->open ? STYLE_GOOD : STYLE_DIM, c->opening
-        ? TEXT("opening ...") : c->answering ? TEXT("answering") : c->open ? TEXT("ready") :
-            TEXT("closed"));
+    grid_right(g, r, r.w - 1, 0, c->open ? STYLE_GOOD : STYLE_DIM,
+               c->opening     ? TEXT("opening ...")
+               : c->answering ? TEXT("answering")
+               : c->open      ? TEXT("ready")
+                              : TEXT("closed"));
 }
 
 static void stats_text(const struct app *a, const struct chat_line *l, char out[160])
@@ -45,20 +53,23 @@ static void stats_text(const struct app *a, const struct chat_line *l, char out[
     char ended[32] = "";
     if (strcmp(l->ended, "end") != 0 && l->ended[0])
         snprintf(ended, sizeof ended, " %s %s", dot, l->ended);
-    snprintf(out, 160, "%d tok %s %.0f tok/s %s %d/%d%s", s->tokens, dot, s->seconds > 0
-        ? s->tokens / s->seconds : 0.0, dot, s->context_used, s->context, ended);
+    snprintf(out, 160, "%d tok %s %.0f tok/s %s %d/%d%s", s->tokens, dot,
+             s->seconds > 0 ? s->tokens / s->seconds : 0.0, dot, s->context_used, s->context,
+             ended);
 }
 
 /* Draws a message from row y on (or nothing where g is NULL) and returns its rows. */
 static int message(const struct app *a, struct grid *g, struct rect r, int y,
-    const struct chat_line *l)
+                   const struct chat_line *l)
 {
     bool you = strcmp(l->role, "user") == 0;
     struct rect body = {r.x + LABEL, r.y, r.w - LABEL - 1, r.h};
     int x = 0, from = y;
     if (g)
-        grid_text(g, r, 1, y, you ? STYLE_ACCENT : STYLE_DIM, you ? TEXT("you") :
-            strcmp(l->role, "system") == 0 ? TEXT("system") : TEXT("model"));
+        grid_text(g, r, 1, y, you ? STYLE_ACCENT : STYLE_DIM,
+                  you                              ? TEXT("you")
+                  : strcmp(l->role, "system") == 0 ? TEXT("system")
+                                                   : TEXT("model"));
     y = grid_flow(g, body, &x, y, STYLE_PLAIN, buf_text(&l->text));
     if (!you && !l->done && g) grid_caret(g, body, x < body.w ? x : body.w - 1, y, 0);
     if (!you && l->done && l->stats.tokens > 0) {
@@ -76,17 +87,19 @@ static void lines(const struct app *a, struct grid *g, struct rect r)
     const struct chat_show *c = &a->chat;
     if (c->problem[0]) {
         grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, STYLE_BAD,
-            text_of(c->problem));
+                  text_of(c->problem));
         return;
     }
     if (!c->spec[0]) {
-        view_empty(g, r, "Nobody to talk to yet. Esc leaves the text field; then 1 and c starts "
-            "a base model, 3 and c a run or its checkpoint.");
+        view_empty(g, r,
+                   "Nobody to talk to yet. Esc leaves the text field; then 1 and c starts "
+                   "a base model, 3 and c a run or its checkpoint.");
         return;
     }
     if (c->n_lines == 0) {
-        view_empty(g, r, c->opening ? "The model is being read ..." :
-            "Type a message and press Enter. /help lists what can be set.");
+        view_empty(g, r,
+                   c->opening ? "The model is being read ..."
+                              : "Type a message and press Enter. /help lists what can be set.");
         return;
     }
     int rows = 0, first = c->n_lines;
@@ -106,8 +119,9 @@ void chat_draw(const struct app *a, struct grid *g, const struct pane *p)
     grid_text(g, r, 1, 0, a->chat.typing ? STYLE_ACCENT : STYLE_DIM, TEXT(">"));
     if (!a->chat.typing && a->chat.edit.text.n == 0)
         grid_fit(g, r, 3, 0, r.w - 4, STYLE_DIM, TEXT("i goes back to typing"));
-    else edit_draw(&a->chat.edit, g, rect_clip(r, (struct rect){3, 0, r.w - 6, r.h}),
-        a->chat.typing && app_types(a));
+    else
+        edit_draw(&a->chat.edit, g, rect_clip(r, (struct rect){3, 0, r.w - 6, r.h}),
+                  a->chat.typing && app_types(a));
 }
 
 /* ---- news ---- */
@@ -125,8 +139,11 @@ static struct chat_line *line_add(struct app *a, const char *role, struct text t
 
 void chat_line_add(struct app *a, const char *role, struct text t)
 {
-    line_add(a, strcmp(role, "user") == 0 ? "user" : strcmp(role, "system") == 0 ? "system" :
-        "assistant", t);
+    line_add(a,
+             strcmp(role, "user") == 0     ? "user"
+             : strcmp(role, "system") == 0 ? "system"
+                                           : "assistant",
+             t);
 }
 
 void chat_start(struct app *a, const char *spec, const char *name, bool training)
@@ -203,27 +220,35 @@ void app_reply(struct app *a, const struct reply *r)
     if (r->kind == REPLY_GONE) {
         answered(c, "gone", NULL);
         c->open = c->opening = false;
-        snprintf(c->problem, sizeof c->problem, "%.*s%s", (int)r->text.n, r->text.p, c->n_lines
-            ? " (Esc, then F begins anew)" : "");
-        if (c->n_lines) { app_notice(a, STYLE_BAD, "%s", c->problem); c->problem[0] = 0; }
+        snprintf(c->problem, sizeof c->problem, "%.*s%s", (int)r->text.n, r->text.p,
+                 c->n_lines ? " (Esc, then F begins anew)" : "");
+        if (c->n_lines) {
+            app_notice(a, STYLE_BAD, "%s", c->problem);
+            c->problem[0] = 0;
+        }
     }
 }
 
 /* ---- what can be set by a line that begins with '/' ---- */
 
 enum { SET_FLOAT, SET_WHOLE, SET_SEED, SET_TEXT, SET_ADAPTER, SET_CLEAR, SET_KEEP, SET_HELP };
-static const struct setting { const char *name; int kind; size_t at; double least, most;
-const char *help; } settings[] = {
+static const struct setting {
+    const char *name;
+    int kind;
+    size_t at;
+    double least, most;
+    const char *help;
+} settings[] = {
     {"temperature", SET_FLOAT, offsetof(struct chat_show, sampling.temperature), 0, 100,
-    "0: always the likeliest token"},
+     "0: always the likeliest token"},
     {"top-p", SET_FLOAT, offsetof(struct chat_show, sampling.top_p), 0.001, 1,
-    "draws among the likeliest tokens that make up this share"},
+     "draws among the likeliest tokens that make up this share"},
     {"top-k", SET_WHOLE, offsetof(struct chat_show, sampling.top_k), 0, 1000000,
-    "draws among so many tokens; 0: all"},
+     "draws among so many tokens; 0: all"},
     {"penalty", SET_FLOAT, offsetof(struct chat_show, sampling.repetition_penalty), 0.1, 10,
-    "makes tokens that came already less likely; 1: no"},
+     "makes tokens that came already less likely; 1: no"},
     {"max", SET_WHOLE, offsetof(struct chat_show, max_new_tokens), 1, 1048576,
-    "the most tokens of an answer"},
+     "the most tokens of an answer"},
     {"seed", SET_SEED, 0, 0, 9e15, "the same seed and text give the same answer"},
     {"system", SET_TEXT, 0, 0, 0, "what the model is told first; nothing takes it away"},
     {"adapter", SET_ADAPTER, 0, 0, 0, "on, off: the base alone answers"},
@@ -237,7 +262,7 @@ static void setting_help(struct app *a)
     size_t n = 0;
     for (size_t i = 0; i < COUNT(settings) && n < sizeof text - 1; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "/%s: %s\n", settings[i].name,
-            settings[i].help);
+                              settings[i].help);
     app_notice(a, STYLE_PLAIN, "%s", text);
 }
 
@@ -247,7 +272,7 @@ static void set_number(struct app *a, const struct setting *s, const char *word)
     double v = strtod(word, &end);
     if (!word[0] || *end || !(v >= s->least && v <= s->most)) {
         app_notice(a, STYLE_BAD, "/%s wants a number from %g to %g: %s", s->name, s->least, s->most,
-            s->help);
+                   s->help);
         return;
     }
     if (s->kind == SET_FLOAT) *(float *)at = (float)v;
@@ -261,8 +286,9 @@ static void set_adapter(struct app *a, bool off)
     struct chat_show *c = &a->chat;
     c->adapter_off = off && !(c->open && !c->has_adapter);
     if (off != c->adapter_off) app_notice(a, STYLE_PLAIN, "this model has no adapter to turn off");
-    else app_notice(a, STYLE_PLAIN, off ? "the base alone answers from now on" :
-        "the adapter answers from now on");
+    else
+        app_notice(a, STYLE_PLAIN,
+                   off ? "the base alone answers from now on" : "the adapter answers from now on");
 }
 
 static void set(struct app *a, const struct setting *s, const char *word)
@@ -270,12 +296,15 @@ static void set(struct app *a, const struct setting *s, const char *word)
     switch (s->kind) {
     case SET_TEXT:
         snprintf(a->chat.system, sizeof a->chat.system, "%s", word);
-        app_notice(a, STYLE_PLAIN, "%s", word[0] ? "the model will be told so" :
-            "no system message");
+        app_notice(a, STYLE_PLAIN, "%s",
+                   word[0] ? "the model will be told so" : "no system message");
         break;
     case SET_ADAPTER: set_adapter(a, strcmp(word, "on") != 0); break;
     case SET_CLEAR: act_forget(a); break;
-    case SET_KEEP: if (word[0]) wish(a, WISH_KEEP_CHAT, word, 0); else act_keep_chat(a); break;
+    case SET_KEEP:
+        if (word[0]) wish(a, WISH_KEEP_CHAT, word, 0);
+        else act_keep_chat(a);
+        break;
     case SET_HELP: setting_help(a); break;
     default: set_number(a, s, word);
     }
@@ -288,7 +317,10 @@ static void command(struct app *a, const char *line)
     const char *word = line + n + strspn(line + n, " ");
     snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), line);
     for (size_t i = 0; i < COUNT(settings); i++)
-        if (strcmp(settings[i].name, name) == 0) { set(a, &settings[i], word); return; }
+        if (strcmp(settings[i].name, name) == 0) {
+            set(a, &settings[i], word);
+            return;
+        }
     app_notice(a, STYLE_BAD, "there is no /%s; /help lists what can be set", name);
 }
 
@@ -317,8 +349,9 @@ void act_send(struct app *a)
         return;
     }
     if (!c->open) {
-        app_notice(a, STYLE_PLAIN, c->opening ? "the model is still being read" :
-            "nobody listens: choose a model (1, then c) or a run (3, then c)");
+        app_notice(a, STYLE_PLAIN,
+                   c->opening ? "the model is still being read"
+                              : "nobody listens: choose a model (1, then c) or a run (3, then c)");
         return;
     }
     line_add(a, "user", buf_text(&c->edit.text));
@@ -337,15 +370,20 @@ void act_again(struct app *a)
     struct chat_show *c = &a->chat;
     if (c->answering || !c->open) return;
     while (c->n_lines && strcmp(c->lines[c->n_lines - 1].role, "user") != 0) c->n_lines--;
-    if (c->n_lines == 0) { app_notice(a, STYLE_PLAIN, "nothing was asked yet"); return; }
+    if (c->n_lines == 0) {
+        app_notice(a, STYLE_PLAIN, "nothing was asked yet");
+        return;
+    }
     c->seed++;
     ask(a);
 }
 
 void act_adapter(struct app *a) { set_adapter(a, !a->chat.adapter_off); }
 void act_type(struct app *a) { a->chat.typing = true; }
-void act_keep_chat(struct app *a) { app_ask(a, PROMPT_KEEP_CHAT, "write the conversation to:",
-    TEXT("chat.jsonl")); }
+void act_keep_chat(struct app *a)
+{
+    app_ask(a, PROMPT_KEEP_CHAT, "write the conversation to:", TEXT("chat.jsonl"));
+}
 
 void act_forget(struct app *a)
 {
@@ -362,7 +400,7 @@ void act_copy_answer(struct app *a)
         if (strcmp(c->lines[i].role, "assistant") == 0) {
             wish(a, WISH_COPY, "", i);
             app_notice(a, STYLE_PLAIN,
-                "sent to the terminal's clipboard, if it takes it; W writes to a file");
+                       "sent to the terminal's clipboard, if it takes it; W writes to a file");
             return;
         }
     app_notice(a, STYLE_PLAIN, "there is no answer to copy");

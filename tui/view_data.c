@@ -81,14 +81,16 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     const struct data_show *d = &a->data;
     const struct json *w = item(d->preview, "windows", 0);
     char n[4][32], text[256];
-    if (!w) { grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Data")); return; }
+    if (!w) {
+        grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Data"));
+        return;
+    }
     struct text stage = str(w, "stage");
     const char *dot = a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7";
     snprintf(text, sizeof text,
-        "%.*s %s window %s of %s %s %s tokens, %d documents, %s trained (lit)",
-        (int)(stage.n > 64 ? 64 : stage.n), stage.p, dot,
-             whole(n[0], num(w, "index") + 1), whole(n[1], num(w, "of")), dot,
-                 whole(n[2], num(w, "tokens")), count(w, "documents"),
+             "%.*s %s window %s of %s %s %s tokens, %d documents, %s trained (lit)",
+             (int)(stage.n > 64 ? 64 : stage.n), stage.p, dot, whole(n[0], num(w, "index") + 1),
+             whole(n[1], num(w, "of")), dot, whole(n[2], num(w, "tokens")), count(w, "documents"),
              whole(n[3], num(w, "trained")));
     int x = 1 + grid_fit(g, r, 1, 0, r.w - 2, STYLE_BRIGHT, text_of(text));
     if (num(w, "buckets") > 1) {
@@ -104,10 +106,13 @@ static void window_text(const struct app *a, struct grid *g, struct rect r)
     const struct data_show *d = &a->data;
     const struct json *w = item(d->preview, "windows", 0);
     r = rect_clip(r, (struct rect){1, 0, r.w - 2, r.h});
-    if (d->error[0]) { grid_wrap(g, r, 0, STYLE_BAD, text_of(d->error)); return; }
+    if (d->error[0]) {
+        grid_wrap(g, r, 0, STYLE_BAD, text_of(d->error));
+        return;
+    }
     if (!w) {
-        grid_text(g, r, 1, 0, STYLE_DIM, d->loading ? TEXT("reading the data ...") :
-            TEXT("This stage has no windows."));
+        grid_text(g, r, 1, 0, STYLE_DIM,
+                  d->loading ? TEXT("reading the data ...") : TEXT("This stage has no windows."));
         return;
     }
     int x = 0, y = -d->scroll;
@@ -124,7 +129,7 @@ static void window_text(const struct app *a, struct grid *g, struct rect r)
             bool on = lit && lit->kind == JSON_BOOL && lit->yes;
             if (on && brackets) y = grid_flow(g, r, &x, y, STYLE_LIT, TEXT("["));
             y = grid_flow(g, r, &x, y, on ? STYLE_LIT : STYLE_PLAIN,
-                str(&document->items[k], "text"));
+                          str(&document->items[k], "text"));
             if (on && brackets) y = grid_flow(g, r, &x, y, STYLE_LIT, TEXT("]"));
             if (y >= r.h) return;
         }
@@ -140,15 +145,16 @@ static void source(const struct app *a, struct grid *g, struct rect r)
     if (!s) return;
     struct text name = str(s, "name"), format = str(s, "format");
     double tokens = num(s, "tokens");
-    snprintf(text, sizeof text,
+    snprintf(
+        text, sizeof text,
         "%.*s (%.*s)  rows %s  tokens %s  trained %.0f %%  dropped %s  truncated %s  bytes lost "
         "%s%s%s",
-             (int)(name.n > 60 ? 60 : name.n), name.p, (int)(format.n > 20 ? 20 : format.n),
-                 format.p, whole(v[0], num(s, "rows")), whole(v[1], tokens),
-             tokens > 0 ? 100 * num(s, "trained") / tokens : 0, whole(v[2], num(s, "dropped")),
-                 whole(v[3], num(s, "truncated")), whole(v[4], num(s, "lost")),
-             num(s, "bad") > 0 ? "  bad rows " : "", num(s, "bad") > 0
-                 ? whole(v[5], num(s, "bad")) : "");
+        (int)(name.n > 60 ? 60 : name.n), name.p, (int)(format.n > 20 ? 20 : format.n), format.p,
+        whole(v[0], num(s, "rows")), whole(v[1], tokens),
+        tokens > 0 ? 100 * num(s, "trained") / tokens : 0, whole(v[2], num(s, "dropped")),
+        whole(v[3], num(s, "truncated")), whole(v[4], num(s, "lost")),
+        num(s, "bad") > 0 ? "  bad rows " : "",
+        num(s, "bad") > 0 ? whole(v[5], num(s, "bad")) : "");
     grid_fit(g, r, 1, 0, r.w - 2, STYLE_PLAIN, text_of(text));
     const struct json *bad = item(s, "bad_rows", 0);
     if (r.h > 1 && bad && bad->kind == JSON_TEXT) {
@@ -167,7 +173,7 @@ static void source(const struct app *a, struct grid *g, struct rect r)
     int x = 1 + grid_text(g, r, 1, 1, STYLE_DIM, TEXT("length "));
     chart_spark(g, r, x, 1, k, STYLE_SERIES_1, lengths, k);
     grid_printf(g, r, x + k + 2, 1, STYLE_PLAIN, "%s to %s tokens", whole(v[6], num(s, "shortest")),
-        whole(v[7], num(s, "longest")));
+                whole(v[7], num(s, "longest")));
 }
 
 static void shares(const struct app *a, struct grid *g, struct rect r)
@@ -181,7 +187,7 @@ static void shares(const struct app *a, struct grid *g, struct rect r)
         const struct json *s = item(w, "shares", i);
         struct text name = str(s, "dataset");
         snprintf(text, sizeof text, "%.*s wanted %.2f here %.2f", (int)(name.n > 40 ? 40 : name.n),
-            name.p, num(s, "wanted"), num(s, "here"));
+                 name.p, num(s, "wanted"), num(s, "here"));
         if (x + text_columns(text_of(text)) >= r.w - 2) break;
         x += grid_text(g, r, x, 0, STYLE_PLAIN, text_of(text)) + 3;
     }
@@ -189,15 +195,17 @@ static void shares(const struct app *a, struct grid *g, struct rect r)
         char n[32];
         double lost = num(a->data.preview, "tokens_lost");
         grid_printf(g, r, 1, 1, lost > 0 ? STYLE_WARN : STYLE_DIM, "tokens lost by packing %s",
-            whole(n, lost));
+                    whole(n, lost));
     }
 }
 
 void data_draw(const struct app *a, struct grid *g, const struct pane *p)
 {
-    static void (*const draws[])(const struct app *, struct grid *, struct rect) = {
-        [PANE_HEAD] = head, [PANE_TEXT] = window_text, [PANE_SOURCE] = source,
-        [PANE_SHARES] = shares};
+    static void (*const draws[])(const struct app *, struct grid *,
+                                 struct rect) = {[PANE_HEAD] = head,
+                                                 [PANE_TEXT] = window_text,
+                                                 [PANE_SOURCE] = source,
+                                                 [PANE_SHARES] = shares};
     draws[p->id](a, g, p->r);
 }
 
@@ -214,8 +222,14 @@ void data_move(struct app *a, int by)
 static void go(struct app *a, int stage, int64_t window)
 {
     struct data_show *d = &a->data;
-    if (d->loading) { app_notice(a, STYLE_DIM, "the data is being read"); return; }
-    if (window < 1) { app_notice(a, STYLE_PLAIN, "this is the first window"); return; }
+    if (d->loading) {
+        app_notice(a, STYLE_DIM, "the data is being read");
+        return;
+    }
+    if (window < 1) {
+        app_notice(a, STYLE_PLAIN, "this is the first window");
+        return;
+    }
     if (stage == d->stage && d->of > 0 && window > d->of) {
         app_notice(a, STYLE_PLAIN, "this is the last window");
         return;
@@ -228,10 +242,17 @@ static void go(struct app *a, int stage, int64_t window)
 
 void act_next_window(struct app *a) { go(a, a->data.stage, a->data.window + 1); }
 void act_last_window(struct app *a) { go(a, a->data.stage, a->data.window - 1); }
-void act_window_far(struct app *a) { go(a, a->data.stage, a->data.of > 0 &&
-    a->data.window + 100 > a->data.of ? a->data.of : a->data.window + 100); }
-void act_window_back(struct app *a) { go(a, a->data.stage, a->data.window > 100
-    ? a->data.window - 100 : 1); }
-void act_next_stage(struct app *a) { go(a, a->data.of_stages > 0
-    ? a->data.stage % a->data.of_stages + 1 : 1, 1); }
+void act_window_far(struct app *a)
+{
+    go(a, a->data.stage,
+       a->data.of > 0 && a->data.window + 100 > a->data.of ? a->data.of : a->data.window + 100);
+}
+void act_window_back(struct app *a)
+{
+    go(a, a->data.stage, a->data.window > 100 ? a->data.window - 100 : 1);
+}
+void act_next_stage(struct app *a)
+{
+    go(a, a->data.of_stages > 0 ? a->data.stage % a->data.of_stages + 1 : 1, 1);
+}
 void act_next_source(struct app *a) { a->data.source++; }

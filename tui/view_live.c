@@ -8,14 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANE_TITLE, PANE_CHART, PANE_SPARK, PANE_NUMBERS, PANE_PROGRESS, PANE_MEMORY, PANE_DEVICE,
-    PANE_QUIZ, PANE_LOG, PANE_STATE, PANE_FORMULA };
+enum {
+    PANE_TITLE,
+    PANE_CHART,
+    PANE_SPARK,
+    PANE_NUMBERS,
+    PANE_PROGRESS,
+    PANE_MEMORY,
+    PANE_DEVICE,
+    PANE_QUIZ,
+    PANE_LOG,
+    PANE_STATE,
+    PANE_FORMULA
+};
 static const int weights[] = {0, 90, 98};
 static const char *const smooth_names[] = {"off", "weak", "strong"};
-static const struct { const char *name; size_t series; } metrics[METRICS] = {
-    {"loss", offsetof(struct fold, loss)}, {"learning rate", offsetof(struct fold, lr)},
-    {"gradient norm", offsetof(struct fold, grad_norm)},
-    {"tokens a second", offsetof(struct fold, tokens_per_second)}};
+static const struct {
+    const char *name;
+    size_t series;
+} metrics[METRICS] = {{"loss", offsetof(struct fold, loss)},
+                      {"learning rate", offsetof(struct fold, lr)},
+                      {"gradient norm", offsetof(struct fold, grad_norm)},
+                      {"tokens a second", offsetof(struct fold, tokens_per_second)}};
 
 static const struct series *charted(const struct app *a)
 {
@@ -25,7 +39,6 @@ static const struct series *charted(const struct app *a)
 /* ---- layout ---- */
 
 static bool runs_well(const struct fold *f) { return fold_lives(f) && f->state != RUN_PAUSED; }
-
 
 /* The numbers keep two rows on a narrow screen, memory and device one each; log and chart share
  * the rest. */
@@ -37,8 +50,10 @@ int live_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
         n = pane_rows(out, n, PANE_FORMULA, &bottom, 5);
         r.h -= 5;
     }
-    n = pane_rows(out, n, PANE_STATE, &r, runs_well(&a->live.fold) || r.h < 5 ? 0 :
-        a->live.fold.why[0] && r.h > 12 ? 2 : 1);
+    n = pane_rows(out, n, PANE_STATE, &r,
+                  runs_well(&a->live.fold) || r.h < 5 ? 0
+                  : a->live.fold.why[0] && r.h > 12   ? 2
+                                                      : 1);
     bool fits = r.h >= CHART_LEAST_ROWS && r.w >= CHART_LEAST_COLUMNS;
     if (a->live.zoom && fits) return pane_rows(out, n, PANE_CHART, &r, r.h);
     int rows = r.w < 76 ? 2 : 1, quiz = a->live.fold.n_quizzes > 0 || a->live.fold.best_step >= 0,
@@ -74,12 +89,16 @@ static void title(const struct app *a, struct grid *g, struct rect r)
     int x = 1 + grid_text(g, r, 1, 0, STYLE_BRIGHT, text_of(metrics[a->live.metric].name));
     if (a->live.log) x += grid_text(g, r, x + 1, 0, STYLE_DIM, TEXT("(log)")) + 1;
     if (weights[a->live.smooth])
-        x += grid_printf(g, r, x + 1, 0, STYLE_DIM, "(smoothed: %s)",
-            smooth_names[a->live.smooth]) + 1;
-    const char *fmt = a->live.metric == METRIC_LR ? "%.2e" : a->live.metric == METRIC_SPEED
-        ? "%.0f" : "%.3f";
-    number_text(train, weights[a->live.smooth]
-        ? chart_smoothed(charted(a), weights[a->live.smooth]) : last_of(charted(a)), fmt);
+        x +=
+            grid_printf(g, r, x + 1, 0, STYLE_DIM, "(smoothed: %s)", smooth_names[a->live.smooth]) +
+            1;
+    const char *fmt = a->live.metric == METRIC_LR      ? "%.2e"
+                      : a->live.metric == METRIC_SPEED ? "%.0f"
+                                                       : "%.3f";
+    number_text(train,
+                weights[a->live.smooth] ? chart_smoothed(charted(a), weights[a->live.smooth])
+                                        : last_of(charted(a)),
+                fmt);
     if (a->live.metric == METRIC_LOSS) {
         number_text(val, last_of(&f->validation), "%.3f");
         snprintf(text, sizeof text, "val %s", val);
@@ -99,23 +118,28 @@ static void chart(const struct app *a, struct grid *g, struct rect r)
     for (int i = 0; i < f->n_stages; i++)
         stages[i] = (struct chart_stage){f->stages[i].from, f->stages[i].name};
     const struct chart_line lines[] = {{charted(a), STYLE_SERIES_1, weights[a->live.smooth], true},
-        {&f->validation, STYLE_SERIES_2, 0, false}};
-    struct chart c = {.lines = lines, .n = a->live.metric == METRIC_LOSS ? 2 : 1, .stages = stages,
-        .n_stages = f->n_stages,
-                      .steps = f->steps, .done = f->step, .log = a->live.log};
+                                       {&f->validation, STYLE_SERIES_2, 0, false}};
+    struct chart c = {.lines = lines,
+                      .n = a->live.metric == METRIC_LOSS ? 2 : 1,
+                      .stages = stages,
+                      .n_stages = f->n_stages,
+                      .steps = f->steps,
+                      .done = f->step,
+                      .log = a->live.log};
     chart_draw(g, r, &c);
     if (f->step > 0) return;
     char text[256];
     if (f->state == RUN_QUEUED)
         snprintf(text, sizeof text,
-            "Waiting for the device: another run holds it. It starts by itself.");
+                 "Waiting for the device: another run holds it. It starts by itself.");
     else if (f->preparing[0] && f->prepare_all > 0)
         snprintf(text, sizeof text, "Preparing %s: %.0f %%", f->preparing,
-            100.0 * (double)f->prepared / (double)f->prepare_all);
-    else snprintf(text, sizeof text, "%s", fold_lives(f)
-        ? "Preparing: the first step is on its way." : "No step was made.");
+                 100.0 * (double)f->prepared / (double)f->prepare_all);
+    else
+        snprintf(text, sizeof text, "%s",
+                 fold_lives(f) ? "Preparing: the first step is on its way." : "No step was made.");
     grid_wrap(g, rect_clip(r, (struct rect){9, r.h / 2 - 1, r.w - 11, 3}), 0, STYLE_PLAIN,
-        text_of(text));
+              text_of(text));
 }
 
 static void spark(const struct app *a, struct grid *g, struct rect r)
@@ -142,7 +166,7 @@ static bool step_has(const struct event *e, const char *name)
 
 /* A label and its number; the number keeps its columns while it changes. */
 static int reading(struct grid *g, struct rect r, int x, int y, const char *label,
-    const char *value, int columns)
+                   const char *value, int columns)
 {
     x += grid_text(g, r, x, y, STYLE_DIM, text_of(label)) + 1;
     grid_text(g, r, x, y, STYLE_BRIGHT, text_of(value));
@@ -158,16 +182,21 @@ static void numbers(const struct app *a, struct grid *g, struct rect r)
     bool any = f->step > 0 && e->kind == EV_STEP;
     number_text(text[0], any ? e->step.lr : NAN, "%.2e");
     number_text(text[1], any ? e->step.grad_norm : NAN, "%.3f");
-    snprintf(text[2], sizeof text[2], "%s", f->speed > 0
-        ? text_count(number, (int64_t)(f->speed + 0.5)) : "-");
+    snprintf(text[2], sizeof text[2], "%s",
+             f->speed > 0 ? text_count(number, (int64_t)(f->speed + 0.5)) : "-");
     number_text(text[3], f->seconds > 0 ? f->seconds : NAN, "%.2f s");
     number_text(text[4], any && step_has(e, "mfu") ? 100 * e->step.mfu : NAN, "%.1f %%");
     number_text(text[5], any && step_has(e, "hfu") ? 100 * e->step.hfu : NAN, "%.1f %%");
-    static const struct { const char *label; int columns;
+    static const struct {
+        const char *label;
+        int columns;
     } labels[6] = {{"lr", 8}, {"grad", 5}, {"tok/s", 7}, {"step", 6}, {"MFU", 6}, {"HFU", 6}};
     int x = 1, y = 0;
     for (int i = 0; i < 6; i++) {
-        if (i == 3 && r.h > 1 && r.w < 76) { x = 1; y = 1; }
+        if (i == 3 && r.h > 1 && r.w < 76) {
+            x = 1;
+            y = 1;
+        }
         x = reading(g, r, x, y, labels[i].label, text[i], labels[i].columns);
     }
     if (x + 9 < r.w) grid_text(g, r, x, y, STYLE_DIM, TEXT("f formula"));
@@ -177,10 +206,15 @@ static void progress(const struct app *a, struct grid *g, struct rect r)
 {
     const struct fold *f = &a->live.fold;
     char left[24], all[24], text[160];
-    if (f->stage < 0) { grid_text(g, r, 1, 0, STYLE_DIM, TEXT("stage -")); return; }
+    if (f->stage < 0) {
+        grid_text(g, r, 1, 0, STYLE_DIM, TEXT("stage -"));
+        return;
+    }
     const struct fold_stage *s = &f->stages[f->stage];
     double share = s->steps > 0 ? (double)(f->step - s->from) / (double)s->steps : 0;
-    int bar = r.w >= 100 ? 20 : r.w >= 70 ? 10 : 8,
+    int bar = r.w >= 100  ? 20
+              : r.w >= 70 ? 10
+                          : 8,
         x = 1 + grid_text(g, r, 1, 0, STYLE_DIM, TEXT("stage "));
     for (int i = 0; i < bar; i++) grid_sign(g, r, x + i, 0, STYLE_DIM, SIGN_EMPTY);
     grid_bar(g, r, x, 0, bar, share, STYLE_ACCENT, SIGN_FULL);
@@ -189,26 +223,31 @@ static void progress(const struct app *a, struct grid *g, struct rect r)
     if (s->buckets > 1) {
         int64_t bucket = step_has(&f->last, "bucket") ? f->last.step.bucket + 1 : 0;
         x += grid_printf(g, r, x, 0, STYLE_PLAIN, "bucket %lld/%lld", (long long)bucket,
-            (long long)s->buckets) + 2;
+                         (long long)s->buckets) +
+             2;
     }
     double seconds = fold_left(f);
     if (fold_lives(f) && isfinite(seconds))
         snprintf(text, sizeof text, "%s%s left of %s", r.w >= 70 ? "whole run " : "",
-            text_seconds(left, seconds), text_seconds(all, f->spent + seconds));
-    else snprintf(text, sizeof text, "step %lld of %lld, %s", (long long)f->step,
-        (long long)f->steps, text_seconds(left, f->spent));
+                 text_seconds(left, seconds), text_seconds(all, f->spent + seconds));
+    else
+        snprintf(text, sizeof text, "step %lld of %lld, %s", (long long)f->step,
+                 (long long)f->steps, text_seconds(left, f->spent));
     if (x + text_columns(text_of(text)) < r.w) grid_text(g, r, x, 0, STYLE_PLAIN, text_of(text));
 }
 
 /* Memory by owner: what the plan promised for the stage, and the peak that was measured. */
 static void memory(const struct app *a, struct grid *g, struct rect r)
 {
-    static const struct { const char *name; enum style style; enum owner owners[2]; } rows[] = {
-        {"weights", STYLE_SERIES_1, {OWN_WEIGHTS, OWN_WEIGHTS}},
-        {"master+moments", STYLE_SERIES_2, {OWN_MASTERS, OWN_MOMENTS}},
-        {"gradients", STYLE_SERIES_3, {OWN_GRADIENTS, OWN_GRADIENTS}},
-        {"activations", STYLE_SERIES_4, {OWN_ACTIVATIONS, OWN_ACTIVATIONS}},
-        {"other", STYLE_SERIES_5, {OWN_CACHE, OWN_WORKSPACE}}};
+    static const struct {
+        const char *name;
+        enum style style;
+        enum owner owners[2];
+    } rows[] = {{"weights", STYLE_SERIES_1, {OWN_WEIGHTS, OWN_WEIGHTS}},
+                {"master+moments", STYLE_SERIES_2, {OWN_MASTERS, OWN_MOMENTS}},
+                {"gradients", STYLE_SERIES_3, {OWN_GRADIENTS, OWN_GRADIENTS}},
+                {"activations", STYLE_SERIES_4, {OWN_ACTIVATIONS, OWN_ACTIVATIONS}},
+                {"other", STYLE_SERIES_5, {OWN_CACHE, OWN_WORKSPACE}}};
     const struct fold *f = &a->live.fold;
     char bytes[16];
     double all = 0;
@@ -216,13 +255,15 @@ static void memory(const struct app *a, struct grid *g, struct rect r)
     bool peak = step_has(&f->last, "memory");
     int x = 1 + grid_text(g, r, 1, 0, STYLE_DIM, TEXT("memory ")), names = 0;
     x += grid_text(g, r, x, 0, STYLE_BRIGHT,
-        text_of(peak ? text_bytes(bytes, f->last.step.memory) : "-")) + 2;
+                   text_of(peak ? text_bytes(bytes, f->last.step.memory) : "-")) +
+         2;
     for (size_t i = 0; i < COUNT(rows); i++) names += (int)strlen(rows[i].name) + 2;
     bool named = r.w - x - names >= 10;
     int room = r.w - x - (named ? names : 10) - 8;
     for (size_t i = 0; i < COUNT(rows) && all > 0 && room > 0; i++) {
-        double part = (double)f->owned[rows[i].owners[0]] + (rows[i].owners[0] != rows[i].owners[1]
-            ? (double)f->owned[rows[i].owners[1]] : 0);
+        double part =
+            (double)f->owned[rows[i].owners[0]] +
+            (rows[i].owners[0] != rows[i].owners[1] ? (double)f->owned[rows[i].owners[1]] : 0);
         int columns = (int)(part / all * room + 0.5);
         if (part <= 0) continue;
         if (named) x += grid_text(g, r, x, 0, STYLE_DIM, text_of(rows[i].name)) + 1;
@@ -232,8 +273,9 @@ static void memory(const struct app *a, struct grid *g, struct rect r)
     }
     if (peak && all > 0)
         grid_text(g, r, x, 0, STYLE_DIM,
-            text_of(f->last.step.memory == (int64_t)all ? "= plan" :
-                f->last.step.memory < (int64_t)all ? "< plan" : "> plan"));
+                  text_of(f->last.step.memory == (int64_t)all  ? "= plan"
+                          : f->last.step.memory < (int64_t)all ? "< plan"
+                                                               : "> plan"));
 }
 
 static void device(const struct app *a, struct grid *g, struct rect r)
@@ -242,8 +284,8 @@ static void device(const struct app *a, struct grid *g, struct rect r)
     char cpu[32], threads[32];
     number_text(threads, f->threads > 0 ? (double)f->threads : NAN, "%.0f");
     number_text(cpu, fold_lives(f) ? 100 * f->cpu : NAN, "%.0f %%");
-    int x = 1 + grid_fit(g, r, 1, 0, r.w / 3, STYLE_PLAIN,
-        text_of(f->device[0] ? f->device : "-")) + 2;
+    int x =
+        1 + grid_fit(g, r, 1, 0, r.w / 3, STYLE_PLAIN, text_of(f->device[0] ? f->device : "-")) + 2;
     x = reading(g, r, x, 0, "threads", threads, 2);
     x = reading(g, r, x, 0, "busy", cpu, 5);
     if (f->isa[0])
@@ -258,7 +300,10 @@ static void quiz(const struct app *a, struct grid *g, struct rect r)
     for (int i = 0; i < f->n_quizzes; i++) {
         const struct fold_quiz *q = &f->quizzes[i];
         struct text name = text_of(q->file);
-        if (name.n > 5 && strncmp(q->file, "quiz.", 5) == 0) { name.p += 5; name.n -= 5; }
+        if (name.n > 5 && strncmp(q->file, "quiz.", 5) == 0) {
+            name.p += 5;
+            name.n -= 5;
+        }
         if (name.n > 6 && memcmp(name.p + name.n - 6, ".jsonl", 6) == 0) name.n -= 6;
         x += grid_text(g, r, x, 0, STYLE_PLAIN, name) + 1;
         if (q->times > 1) {
@@ -266,12 +311,13 @@ static void quiz(const struct app *a, struct grid *g, struct rect r)
             x += grid_sign(g, r, x, 0, STYLE_DIM, SIGN_ARROW) + 1;
         }
         x += grid_printf(g, r, x, 0, q->last >= q->first - 0.03 ? STYLE_GOOD : STYLE_WARN,
-            "%.0f %%", 100 * q->last) + 4;
+                         "%.0f %%", 100 * q->last) +
+             4;
     }
     if (f->best_step < 0) return;
     char text[96];
     snprintf(text, sizeof text, "best val %.3f at step %lld%s", f->best_loss,
-        (long long)f->best_step, f->saved_step == f->best_step ? ", saved" : "");
+             (long long)f->best_step, f->saved_step == f->best_step ? ", saved" : "");
     if (x + text_columns(text_of(text)) < r.w)
         grid_right(g, r, r.w - 1, 0, STYLE_PLAIN, text_of(text));
 }
@@ -279,8 +325,8 @@ static void quiz(const struct app *a, struct grid *g, struct rect r)
 static void log_lines(const struct app *a, struct grid *g, struct rect r)
 {
     const struct fold *f = &a->live.fold;
-    int64_t last = f->n_lines - a->live.scroll, oldest = f->n_lines > FOLD_LOG
-        ? f->n_lines - FOLD_LOG : 0;
+    int64_t last = f->n_lines - a->live.scroll,
+            oldest = f->n_lines > FOLD_LOG ? f->n_lines - FOLD_LOG : 0;
     if (last < oldest + r.h) last = oldest + r.h;
     if (last > f->n_lines) last = f->n_lines;
     for (int y = 0; y < r.h; y++) {
@@ -312,26 +358,27 @@ static void state(const struct app *a, struct grid *g, struct rect r)
 {
     static const char *const presses[RUN_STATES] = {
         [RUN_PAUSED] = "p goes on, S saves and ends it",
-        [RUN_STOPPED] = "r resumes it, c chats with it", [RUN_DONE] = "c chats with it",
+        [RUN_STOPPED] = "r resumes it, c chats with it",
+        [RUN_DONE] = "c chats with it",
         [RUN_FAILED] = "r resumes it from its newest checkpoint",
         [RUN_LOST] = "its engine is gone: r resumes it from its newest checkpoint"};
     const struct fold *f = &a->live.fold;
     char text[800], saved[96] = "";
     if (f->saved_step >= 0 && f->state != RUN_PAUSED)
         snprintf(saved, sizeof saved, " Newest checkpoint: %s.", f->saved);
-    snprintf(text, sizeof text, "%s%s%s.%s%s%s", run_state_name(f->state), presses[f->state]
-        ? ": " : "", presses[f->state] ? presses[f->state] : "", saved, f->why[0] ? " " : "",
-            f->why);
+    snprintf(text, sizeof text, "%s%s%s.%s%s%s", run_state_name(f->state),
+             presses[f->state] ? ": " : "", presses[f->state] ? presses[f->state] : "", saved,
+             f->why[0] ? " " : "", f->why);
     grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, state_style(f->state),
-        text_of(text));
+              text_of(text));
 }
 
 void live_draw(const struct app *a, struct grid *g, const struct pane *p)
 {
     static void (*const draws[])(const struct app *, struct grid *, struct rect) = {
-        [PANE_TITLE] = title, [PANE_CHART] = chart, [PANE_SPARK] = spark, [PANE_NUMBERS] = numbers,
-        [PANE_PROGRESS] = progress,
-        [PANE_MEMORY] = memory, [PANE_DEVICE] = device, [PANE_QUIZ] = quiz, [PANE_LOG] = log_lines,
+        [PANE_TITLE] = title,     [PANE_CHART] = chart,       [PANE_SPARK] = spark,
+        [PANE_NUMBERS] = numbers, [PANE_PROGRESS] = progress, [PANE_MEMORY] = memory,
+        [PANE_DEVICE] = device,   [PANE_QUIZ] = quiz,         [PANE_LOG] = log_lines,
         [PANE_STATE] = state};
     if (p->id == PANE_FORMULA) formula(g, p->r);
     else draws[p->id](a, g, p->r);
@@ -352,19 +399,24 @@ static void order(struct app *a, enum order_kind kind)
 {
     if (!fold_lives(&a->live.fold))
         app_notice(a, STYLE_PLAIN, "%s is %s: there is nobody to take the order", a->live.fold.name,
-            run_state_name(a->live.fold.state));
+                   run_state_name(a->live.fold.state));
     else wish(a, WISH_ORDER, "", kind);
 }
 
-void act_pause(struct app *a) { order(a, a->live.fold.state == RUN_PAUSED ? ORDER_CONTINUE :
-    ORDER_PAUSE); }
+void act_pause(struct app *a)
+{
+    order(a, a->live.fold.state == RUN_PAUSED ? ORDER_CONTINUE : ORDER_PAUSE);
+}
 void act_save(struct app *a) { order(a, ORDER_SAVE); }
 void act_stop(struct app *a) { order(a, ORDER_STOP); }
 
 void act_learning_rate(struct app *a)
 {
     char now[32];
-    if (!fold_lives(&a->live.fold)) { order(a, ORDER_LEARNING_RATE); return; }
+    if (!fold_lives(&a->live.fold)) {
+        order(a, ORDER_LEARNING_RATE);
+        return;
+    }
     number_text(now, a->live.fold.last.step.lr, "%.3g");
     app_ask(a, PROMPT_LEARNING_RATE, "learning rate from the next step on:", text_of(now));
 }
@@ -375,7 +427,7 @@ bool live_accept(struct app *a, struct text typed)
     double v = strtod(typed.p, &end);
     if (typed.n == 0 || *end || !(v >= 0) || v > 10) {
         snprintf(a->prompt.problem, sizeof a->prompt.problem,
-            "a number from 0 to 10, such as 1e-4");
+                 "a number from 0 to 10, such as 1e-4");
         return false;
     }
     wish(a, WISH_ORDER, "", ORDER_LEARNING_RATE);
@@ -386,8 +438,8 @@ bool live_accept(struct app *a, struct text typed)
 void act_live_chat(struct app *a)
 {
     const struct fold *f = &a->live.fold;
-    chat_start(a, f->dir, f->name, fold_lives(f) && f->state != RUN_QUEUED &&
-        f->state != RUN_PREPARING);
+    chat_start(a, f->dir, f->name,
+               fold_lives(f) && f->state != RUN_QUEUED && f->state != RUN_PREPARING);
 }
 
 void act_zoom(struct app *a) { a->live.zoom = !a->live.zoom; }

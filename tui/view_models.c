@@ -30,16 +30,20 @@ static bool yes_at(const struct json *o, const char *key)
 static struct model_entry entry_read(const struct json *o, struct arena *a)
 {
     const struct json *full = json_get(o, "full"), *lora = json_get(o, "lora");
-    return (struct model_entry){
-        .name = text_at(o, "name", a), .path = text_at(o, "path", a),
-            .family = text_at(o, "family", a), .dtype = text_at(o, "dtype", a),
-        .tokenizer = text_at(o, "tokenizer", a), .licence = text_at(o, "licence", a),
-            .unusable = text_at(o, "unusable", a),
-        .about = text_at(o, "about", a), .parameters = int_at(o, "parameters"),
-            .bytes = int_at(o, "bytes"),
-        .context = (int)int_at(o, "context"), .shipped = yes_at(o, "shipped"),
-        .full = {yes_at(full, "fits"), int_at(full, "bytes")},
-            .lora = {yes_at(lora, "fits"), int_at(lora, "bytes")}};
+    return (struct model_entry){.name = text_at(o, "name", a),
+                                .path = text_at(o, "path", a),
+                                .family = text_at(o, "family", a),
+                                .dtype = text_at(o, "dtype", a),
+                                .tokenizer = text_at(o, "tokenizer", a),
+                                .licence = text_at(o, "licence", a),
+                                .unusable = text_at(o, "unusable", a),
+                                .about = text_at(o, "about", a),
+                                .parameters = int_at(o, "parameters"),
+                                .bytes = int_at(o, "bytes"),
+                                .context = (int)int_at(o, "context"),
+                                .shipped = yes_at(o, "shipped"),
+                                .full = {yes_at(full, "fits"), int_at(full, "bytes")},
+                                .lora = {yes_at(lora, "fits"), int_at(lora, "bytes")}};
 }
 
 void models_filter(struct app *a)
@@ -89,7 +93,10 @@ void app_models(struct app *a, struct text source, const char *error)
 
 int models_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
 {
-    int n = pane_rows(out, 0, PANE_HEAD, &r, r.h > 3 ? 2 : r.h > 1 ? 1 : 0),
+    int n = pane_rows(out, 0, PANE_HEAD, &r,
+                      r.h > 3   ? 2
+                      : r.h > 1 ? 1
+                                : 0),
         about = a->models.details ? 9 : 3;
     if (r.h < 6) about = r.h > 3 ? 1 : 0;
     if (about > r.h / 2) about = r.h / 2;
@@ -118,17 +125,25 @@ static void head(const struct app *a, struct grid *g, struct rect r)
 static char *parameters_text(char out[16], int64_t n)
 {
     double v = (double)n;
-    snprintf(out, 16, v >= 1e9 ? "%.1fB" : v >= 1e6 ? "%.1fM" : "%.0fk", v >= 1e9 ? v / 1e9 :
-        v >= 1e6 ? v / 1e6 : v / 1e3);
+    snprintf(out, 16,
+             v >= 1e9   ? "%.1fB"
+             : v >= 1e6 ? "%.1fM"
+                        : "%.0fk",
+             v >= 1e9   ? v / 1e9
+             : v >= 1e6 ? v / 1e6
+                        : v / 1e3);
     return out;
 }
 
 static void fit_draw(struct grid *g, struct rect r, int x, int y, struct fit f)
 {
     char bytes[16];
-    if (f.bytes < 0) { grid_text(g, r, x, y, STYLE_DIM, TEXT("-")); return; }
+    if (f.bytes < 0) {
+        grid_text(g, r, x, y, STYLE_DIM, TEXT("-"));
+        return;
+    }
     grid_printf(g, r, x, y, f.fits ? STYLE_GOOD : STYLE_WARN, "%s %s", f.fits ? "yes" : "no,",
-        text_bytes(bytes, f.bytes));
+                text_bytes(bytes, f.bytes));
 }
 
 static void row(struct grid *g, struct rect r, int y, const struct model_entry *m)
@@ -148,7 +163,7 @@ static void row(struct grid *g, struct rect r, int y, const struct model_entry *
     if (r.w < 70) return;
     grid_fit(g, r, name + 19, y, 5, STYLE_PLAIN, text_of(m->dtype ? m->dtype : "-"));
     grid_right(g, r, name + 33, y, STYLE_PLAIN,
-        text_of(m->context >= 0 ? text_count(number, m->context) : "-"));
+               text_of(m->context >= 0 ? text_count(number, m->context) : "-"));
     fit_draw(g, r, name + 35, y, m->full);
     fit_draw(g, r, name + 47, y, m->lora);
 }
@@ -159,7 +174,7 @@ static void list(const struct app *a, struct grid *g, struct rect r)
     struct list l = m->list;
     if (m->error[0]) {
         grid_wrap(g, rect_clip(r, (struct rect){2, 0, r.w - 4, r.h}), 0, STYLE_BAD,
-            text_of(m->error));
+                  text_of(m->error));
         return;
     }
     if (m->n == 0 && m->loading) {
@@ -167,8 +182,9 @@ static void list(const struct app *a, struct grid *g, struct rect r)
         return;
     }
     if (m->n == 0) {
-        view_empty(g, r, "No models here yet. The shipped one is in assets/. Press o to add a "
-            "folder that holds Hugging Face models.");
+        view_empty(g, r,
+                   "No models here yet. The shipped one is in assets/. Press o to add a "
+                   "folder that holds Hugging Face models.");
         return;
     }
     if (m->n_order == 0) {
@@ -197,18 +213,21 @@ static void about(const struct app *a, struct grid *g, struct rect r)
     const char *dot = a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7";
     int y = r.h > 2 ? 1 : 0;
     char line[1024];
-    snprintf(line, sizeof line, "%s %s %s %s %s %s %s", m->name, dot, m->licence && m->licence[0]
-        ? m->licence : "licence -", dot, m->tokenizer && m->tokenizer[0] ? m->tokenizer :
-            "tokenizer -", dot,
+    snprintf(line, sizeof line, "%s %s %s %s %s %s %s", m->name, dot,
+             m->licence && m->licence[0] ? m->licence : "licence -", dot,
+             m->tokenizer && m->tokenizer[0] ? m->tokenizer : "tokenizer -", dot,
              m->bytes >= 0 ? text_bytes(bytes, m->bytes) : "-");
     grid_fit(g, r, 0, y++, r.w, STYLE_PLAIN, text_of(line));
-    if (m->unusable) { grid_wrap(g, r, y, STYLE_BAD, text_of(m->unusable)); return; }
+    if (m->unusable) {
+        grid_wrap(g, r, y, STYLE_BAD, text_of(m->unusable));
+        return;
+    }
     if (m->about) y += grid_wrap(g, r, y, STYLE_DIM, text_of(m->about));
     if (!a->models.details) return;
     grid_fit(g, r, 0, y++, r.w, STYLE_DIM, text_of(m->path));
     if (a->models.device[0])
         grid_printf(g, r, 0, y++, STYLE_DIM,
-            "fits here? on %s, windows of 512 tokens, micro-batch 1", a->models.device);
+                    "fits here? on %s, windows of 512 tokens, micro-batch 1", a->models.device);
     if (a->models.problem[0]) grid_wrap(g, r, y, STYLE_WARN, text_of(a->models.problem));
 }
 
@@ -262,4 +281,8 @@ void act_model_chat(struct app *a)
 
 void act_model_details(struct app *a) { a->models.details = !a->models.details; }
 void act_add_folder(struct app *a) { app_ask(a, PROMPT_FOLDER, "folder of models:", TEXT("~/")); }
-void act_reload_models(struct app *a) { a->models.loading = true; wish(a, WISH_MODELS, "", 0); }
+void act_reload_models(struct app *a)
+{
+    a->models.loading = true;
+    wish(a, WISH_MODELS, "", 0);
+}

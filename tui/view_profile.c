@@ -38,7 +38,10 @@ int profile_layout(const struct app *a, struct rect r, struct pane out[PANES_MOS
 static void head(const struct app *a, struct grid *g, struct rect r)
 {
     const struct profile_show *p = &a->profile;
-    if (!p->path[0]) { grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("no profile is open")); return; }
+    if (!p->path[0]) {
+        grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("no profile is open"));
+        return;
+    }
     const char *path = p->path;
     size_t home = a->places ? strlen(a->places->profiles) : 0;
     if (home && strncmp(path, a->places->profiles, home) == 0 && path[home] == '/')
@@ -57,9 +60,9 @@ static void form_line(struct grid *g, struct rect r, int y, const struct form_ro
         grid_fit(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
     } else {
         grid_fit(g, r, x + 2, y, value - x - 3, row->said ? STYLE_PLAIN : STYLE_DIM,
-            text_of(row->label));
+                 text_of(row->label));
         int n = grid_fit(g, r, value, y, r.w - value - 1, row->said ? STYLE_BRIGHT : STYLE_DIM,
-            row->value.n ? row->value : TEXT("-"));
+                         row->value.n ? row->value : TEXT("-"));
         if (row->field->unit[0] && row->value.n &&
             value + n + 2 + (int)strlen(row->field->unit) < r.w)
             grid_text(g, r, value + n + 1, y, STYLE_DIM, text_of(row->field->unit));
@@ -72,8 +75,9 @@ static void form(const struct app *a, struct grid *g, struct rect r)
     const struct profile_show *p = &a->profile;
     struct list l = p->list;
     if (!p->path[0]) {
-        view_empty(g, r, "A profile says what to teach, to which model, in which stages. Press x "
-            "to choose one to start from.");
+        view_empty(g, r,
+                   "A profile says what to teach, to which model, in which stages. Press x "
+                   "to choose one to start from.");
         return;
     }
     list_show(&l, p->n_rows, r.h);
@@ -102,16 +106,20 @@ static void says(const struct app *a, struct grid *g, struct rect r)
     } else if (p->warnings.n && !(row && row->field && row->said && p->list.at > 0)) {
         snprintf(text, sizeof text, "! %s", p->warnings.list[0].text);
         style = STYLE_WARN;
-    } else if (row && row->field) snprintf(text, sizeof text, "%s%s%s%s", row->field->says,
-        row->field->choices ? " [" : "", row->field->choices ? row->field->choices : "",
-            row->field->choices ? "]" : "");
+    } else if (row && row->field)
+        snprintf(text, sizeof text, "%s%s%s%s", row->field->says, row->field->choices ? " [" : "",
+                 row->field->choices ? row->field->choices : "", row->field->choices ? "]" : "");
     grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, style, text_of(text));
 }
 
 /* ---- the plan ---- */
 
 /* lines from the top; y may lie above the pane */
-struct paper { struct grid *g; struct rect r; int y; };
+struct paper {
+    struct grid *g;
+    struct rect r;
+    int y;
+};
 
 static double num(const struct json *o, const char *key)
 {
@@ -162,14 +170,14 @@ static void plan_stages(struct paper *p, const struct json *plan)
         char tokens[16], line[64];
         grid_fit(p->g, p->r, 1, p->y, 8, STYLE_BRIGHT, str(s, "name"));
         snprintf(line, sizeof line, "%5.0f steps %6s tok", num(s, "steps"),
-            millions(tokens, num(s, "tokens")));
+                 millions(tokens, num(s, "tokens")));
         grid_fit(p->g, p->r, 10, p->y, p->r.w - 10, STYLE_PLAIN, text_of(line));
         if (p->r.w >= 44) {
             char more[64];
             snprintf(more, sizeof more, "%.0f x %.0f", num(s, "micro_batch"),
-                num(s, "accumulation"));
+                     num(s, "accumulation"));
             grid_fit(p->g, p->r, 34, p->y, p->r.w - 34, STYLE_DIM,
-                text_of(isnan(num(s, "micro_batch")) ? "" : more));
+                     text_of(isnan(num(s, "micro_batch")) ? "" : more));
         }
         p->y++;
     }
@@ -178,8 +186,8 @@ static void plan_stages(struct paper *p, const struct json *plan)
 /* Memory of the largest stage, by owner. */
 static void plan_memory(struct paper *p, const struct json *plan)
 {
-    static const char *const owners[] = {"weights", "masters", "moments", "gradients",
-        "activations", "cache", "workspace"};
+    static const char *const owners[] = {"weights",     "masters", "moments",  "gradients",
+                                         "activations", "cache",   "workspace"};
     const struct json *stages = json_get(plan, "stages"), *most = NULL;
     double largest = -1;
     for (int i = 0; stages && stages->kind == JSON_ARRAY && i < stages->n; i++) {
@@ -187,18 +195,21 @@ static void plan_memory(struct paper *p, const struct json *plan)
         double sum = 0;
         for (size_t o = 0; o < COUNT(owners); o++)
             if (!isnan(num(memory, owners[o]))) sum += num(memory, owners[o]);
-        if (sum > largest) { largest = sum; most = memory; }
+        if (sum > largest) {
+            largest = sum;
+            most = memory;
+        }
     }
     char need[16], there[16];
     label(p, "memory", "peak %s of %s", bytes_or_dash(need, num(plan, "memory")),
-        bytes_or_dash(there, num(plan, "memory_free")));
+          bytes_or_dash(there, num(plan, "memory_free")));
     for (size_t o = 0; most && largest > 0 && o < COUNT(owners); o++) {
         double v = num(most, owners[o]);
         if (!(v > 0)) continue;
         grid_fit(p->g, p->r, 2, p->y, 11, STYLE_DIM, text_of(owners[o]));
         grid_right(p->g, p->r, 21, p->y, STYLE_PLAIN, text_of(bytes_or_dash(need, v)));
         grid_bar(p->g, p->r, 22, p->y, p->r.w - 23, v / largest,
-            (enum style)(STYLE_SERIES_1 + o % 6), SIGN_BAR);
+                 (enum style)(STYLE_SERIES_1 + o % 6), SIGN_BAR);
         p->y++;
     }
 }
@@ -207,21 +218,21 @@ static void plan_numbers(struct paper *p, const struct json *plan)
 {
     char seconds[24], need[16], there[16];
     double time = num(plan, "seconds"), tokens = num(plan, "tokens"),
-        trained = num(plan, "trained");
+           trained = num(plan, "trained");
     struct text source = str(plan, "seconds_source");
     label(p, "time", "about %s (%.*s)", isnan(time) ? "-" : text_seconds(seconds, time),
-        (int)source.n, source.p);
+          (int)source.n, source.p);
     label(p, "disk", "%s of %s, a checkpoint %s", bytes_or_dash(need, num(plan, "disk")),
-        bytes_or_dash(there, num(plan, "disk_free")),
+          bytes_or_dash(there, num(plan, "disk_free")),
           bytes_or_dash(seconds, num(plan, "checkpoint_bytes")));
     if (tokens > 0) label(p, "learns", "%.0f %% of tokens trained", 100 * trained / tokens);
     const struct json *warnings = json_get(plan, "warnings");
     for (int i = 0; warnings && warnings->kind == JSON_ARRAY && i < warnings->n; i++) {
-        struct text t = warnings->items[i].kind == JSON_TEXT ? warnings->items[i].text :
-            str(&warnings->items[i], "text");
+        struct text t = warnings->items[i].kind == JSON_TEXT ? warnings->items[i].text
+                                                             : str(&warnings->items[i], "text");
         grid_text(p->g, p->r, 1, p->y, STYLE_WARN, TEXT("!"));
         p->y += grid_wrap(p->g, rect_clip(p->r, (struct rect){3, 0, p->r.w - 3, p->r.h}), p->y,
-            STYLE_WARN, t);
+                          STYLE_WARN, t);
     }
 }
 
@@ -229,17 +240,19 @@ static void plan(const struct app *a, struct grid *g, struct rect r)
 {
     const struct profile_show *s = &a->profile;
     struct paper p = {g, r, -s->plan_scroll};
-    static const char *const words[] = {
-        [PLAN_NONE] = "no plan while something is wrong", [PLAN_WAITING] = "...",
-        [PLAN_MEASURING] = "measuring ...", [PLAN_READY] = "", [PLAN_REFUSED] = "cannot run"};
+    static const char *const words[] = {[PLAN_NONE] = "no plan while something is wrong",
+                                        [PLAN_WAITING] = "...",
+                                        [PLAN_MEASURING] = "measuring ...",
+                                        [PLAN_READY] = "",
+                                        [PLAN_REFUSED] = "cannot run"};
     grid_text(g, r, 1, p.y, STYLE_BRIGHT, TEXT("Plan"));
     if (s->path[0])
         grid_fit(g, r, 7, p.y, r.w - 7, s->plan_state == PLAN_REFUSED ? STYLE_BAD : STYLE_DIM,
-            text_of(words[s->plan_state]));
+                 text_of(words[s->plan_state]));
     p.y++;
     if (s->plan_state == PLAN_REFUSED) {
         grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 1, r.h}), p.y, STYLE_BAD,
-            text_of(s->plan_error));
+                  text_of(s->plan_error));
         return;
     }
     if (!s->plan) return;
@@ -252,7 +265,10 @@ void profile_draw(const struct app *a, struct grid *g, const struct pane *p)
 {
     static void (*const draws[])(const struct app *, struct grid *, struct rect) = {
         [PANE_HEAD] = head, [PANE_FORM] = form, [PANE_SAYS] = says, [PANE_PLAN] = plan};
-    if (p->id != PANE_LINE) { draws[p->id](a, g, p->r); return; }
+    if (p->id != PANE_LINE) {
+        draws[p->id](a, g, p->r);
+        return;
+    }
     for (int y = 0; y < p->r.h; y++) grid_sign(g, p->r, 0, y, STYLE_DIM, SIGN_LINE_DOWN);
 }
 
@@ -314,12 +330,10 @@ void app_presets(struct app *a, const struct preset *list, int n)
     a->presets = NEW_N(&a->presets_arena, struct preset, n + 1);
     a->n_presets = n;
     for (int i = 0; i < n; i++)
-        a->presets[i] = (struct preset){arena_string(&a->presets_arena, list[i].path,
-            strlen(list[i].path)),
-                                        arena_string(&a->presets_arena, list[i].name,
-                                            strlen(list[i].name)),
-                                        arena_string(&a->presets_arena, list[i].about,
-                                            strlen(list[i].about))};
+        a->presets[i] =
+            (struct preset){arena_string(&a->presets_arena, list[i].path, strlen(list[i].path)),
+                            arena_string(&a->presets_arena, list[i].name, strlen(list[i].name)),
+                            arena_string(&a->presets_arena, list[i].about, strlen(list[i].about))};
     a->dirty = true;
 }
 
@@ -330,7 +344,10 @@ void profile_move(struct app *a, int by)
 }
 
 void act_plan_down(struct app *a) { a->profile.plan_scroll++; }
-void act_plan_up(struct app *a) { if (a->profile.plan_scroll) a->profile.plan_scroll--; }
+void act_plan_up(struct app *a)
+{
+    if (a->profile.plan_scroll) a->profile.plan_scroll--;
+}
 
 void act_presets(struct app *a)
 {
@@ -366,7 +383,10 @@ void act_launch(struct app *a)
         app_notice(a, STYLE_BAD, "not started: %s", p->plan_error);
         return;
     }
-    if (p->launching) { app_notice(a, STYLE_PLAIN, "it is being started"); return; }
+    if (p->launching) {
+        app_notice(a, STYLE_PLAIN, "it is being started");
+        return;
+    }
     if (p->plan_state != PLAN_READY) {
         p->launch_when_ready = true;
         app_notice(a, STYLE_PLAIN, "it starts as soon as the plan is known");
@@ -391,7 +411,15 @@ void act_view_data(struct app *a)
     wish(a, WISH_PREVIEW, "", 0);
 }
 
-void act_editor(struct app *a) { if (is_open(a)) wish(a, WISH_EDITOR, "", 0); }
-void act_write(struct app *a) { if (is_open(a)) wish(a, WISH_WRITE_PROFILE, a->profile.path, 0); }
-void act_write_as(struct app *a) { if (is_open(a)) app_ask(a, PROMPT_SAVE_AS, "write to:",
-    text_of(a->profile.path)); }
+void act_editor(struct app *a)
+{
+    if (is_open(a)) wish(a, WISH_EDITOR, "", 0);
+}
+void act_write(struct app *a)
+{
+    if (is_open(a)) wish(a, WISH_WRITE_PROFILE, a->profile.path, 0);
+}
+void act_write_as(struct app *a)
+{
+    if (is_open(a)) app_ask(a, PROMPT_SAVE_AS, "write to:", text_of(a->profile.path));
+}

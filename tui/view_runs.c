@@ -33,7 +33,7 @@ void app_runs(struct app *a, const struct run_summary *list, int n, const char *
     for (int i = 0; i < n; i++) {
         r->all[i] = list[i];
         const char **texts[] = {&r->all[i].name, &r->all[i].path, &r->all[i].profile,
-            &r->all[i].stage};
+                                &r->all[i].stage};
         for (size_t k = 0; k < COUNT(texts); k++)
             *texts[k] = *texts[k] ? arena_string(&r->arena, *texts[k], strlen(*texts[k])) : "";
     }
@@ -70,7 +70,7 @@ static char *ago(char out[32], double seconds)
 }
 
 static void row(const struct app *a, struct grid *g, struct rect r, int y,
-    const struct run_summary *s)
+                const struct run_summary *s)
 {
     char text[64], number[32];
     int name = r.w < 70 ? r.w - 22 : 34;
@@ -79,11 +79,14 @@ static void row(const struct app *a, struct grid *g, struct rect r, int y,
     if (s->steps > 0)
         snprintf(text, sizeof text, "%lld/%lld", (long long)s->step, (long long)s->steps);
     else snprintf(text, sizeof text, "-");
-    if (r.w < 70) { grid_right(g, r, r.w - 1, y, STYLE_PLAIN, text_of(text)); return; }
+    if (r.w < 70) {
+        grid_right(g, r, r.w - 1, y, STYLE_PLAIN, text_of(text));
+        return;
+    }
     grid_right(g, r, 3 + name + 22, y, STYLE_PLAIN, text_of(text));
     grid_right(g, r, 3 + name + 30, y, STYLE_PLAIN, text_of(number_text(number, s->loss, "%.3f")));
     grid_right(g, r, r.w - 1 < 3 + name + 44 ? r.w - 1 : 3 + name + 44, y, STYLE_DIM,
-        text_of(ago(number, a->now - s->changed)));
+               text_of(ago(number, a->now - s->changed)));
     if (r.w >= 110) grid_fit(g, r, 3 + name + 47, y, 16, STYLE_DIM, text_of(s->stage));
 }
 
@@ -99,11 +102,14 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
     grid_text(g, r, 3, 1, STYLE_DIM, TEXT("name"));
     grid_text(g, r, 3 + name, 1, STYLE_DIM, TEXT("state"));
-    if (r.w < 70) { grid_right(g, r, r.w - 1, 1, STYLE_DIM, TEXT("step")); return; }
+    if (r.w < 70) {
+        grid_right(g, r, r.w - 1, 1, STYLE_DIM, TEXT("step"));
+        return;
+    }
     grid_right(g, r, 3 + name + 22, 1, STYLE_DIM, TEXT("step"));
     grid_right(g, r, 3 + name + 30, 1, STYLE_DIM, TEXT("loss"));
     grid_right(g, r, r.w - 1 < 3 + name + 44 ? r.w - 1 : 3 + name + 44, 1, STYLE_DIM,
-        TEXT("changed"));
+               TEXT("changed"));
     if (r.w >= 110) grid_text(g, r, 3 + name + 47, 1, STYLE_DIM, TEXT("stage"));
 }
 
@@ -113,7 +119,7 @@ static void list(const struct app *a, struct grid *g, struct rect r)
     struct list l = s->list;
     if (s->error[0]) {
         grid_wrap(g, rect_clip(r, (struct rect){2, 0, r.w - 4, r.h}), 0, STYLE_BAD,
-            text_of(s->error));
+                  text_of(s->error));
         return;
     }
     if (s->n == 0) {
@@ -139,9 +145,10 @@ void runs_draw(const struct app *a, struct grid *g, const struct pane *p)
     if (!s) return;
     struct rect r = rect_clip(p->r, (struct rect){1, 0, p->r.w - 2, p->r.h});
     const char *remedy = s->state == RUN_LOST
-        ? "its engine is gone; r resumes it from its newest checkpoint" :
-                         s->state == RUN_FAILED || s->state == RUN_STOPPED
-                             ? "r resumes it from its newest checkpoint" : "";
+                             ? "its engine is gone; r resumes it from its newest checkpoint"
+                         : s->state == RUN_FAILED || s->state == RUN_STOPPED
+                             ? "r resumes it from its newest checkpoint"
+                             : "";
     if (s->why[0]) grid_fit(g, r, 0, 0, r.w, state_style(s->state), text_of(s->why));
     grid_fit(g, r, 0, s->why[0] ? 1 : 0, r.w, STYLE_DIM, text_of(remedy[0] ? remedy : s->path));
 }
@@ -171,8 +178,8 @@ void act_run_chat(struct app *a)
 {
     const struct run_summary *s = some(a);
     if (s)
-        chat_start(a, s->path, s->name, s->state == RUN_TRAINING || s->state == RUN_PAUSED ||
-            s->state == RUN_SAVING);
+        chat_start(a, s->path, s->name,
+                   s->state == RUN_TRAINING || s->state == RUN_PAUSED || s->state == RUN_SAVING);
 }
 
 void act_resume_run(struct app *a)
@@ -196,6 +203,6 @@ void act_remove_run(struct app *a)
     }
     a->confirm = CONFIRM_REMOVE;
     snprintf(a->confirm_text, sizeof a->confirm_text,
-        "Remove %s with its checkpoints and its log? This cannot be undone.", s->name);
+             "Remove %s with its checkpoints and its log? This cannot be undone.", s->name);
     app_popup(a, POPUP_CONFIRM);
 }

@@ -16,8 +16,8 @@
 
 void world_start(struct world *w, struct app *a, struct term *t, const struct places *p)
 {
-    *w = (struct world){.app = a, .term = t, .places = p, .arena = arena_make(0),
-        .client_arena = arena_make(0)};
+    *w = (struct world){
+        .app = a, .term = t, .places = p, .arena = arena_make(0), .client_arena = arena_make(0)};
     for (int i = 0; i < JOBS; i++) w->jobs[i] = JOB_IDLE;
 }
 
@@ -46,7 +46,7 @@ static void do_models(struct world *w, const struct wish *x)
     (void)x;
     w->app->models.loading = true;
     if (!job_start(&w->jobs[JOB_MODELS],
-        (const char *const[]){w->places->program, "models", "--json", NULL}, &err))
+                   (const char *const[]){w->places->program, "models", "--json", NULL}, &err))
         app_models(w->app, TEXT(""), err.text);
 }
 
@@ -72,7 +72,7 @@ static const char *about(struct world *w, const char *path)
 }
 
 static void presets_of(struct world *w, const char *folder, const char *prefix,
-    struct preset **list, int *n, int *cap)
+                       struct preset **list, int *n, int *cap)
 {
     struct err err;
     char **names;
@@ -84,7 +84,7 @@ static void presets_of(struct world *w, const char *folder, const char *prefix,
         ROOM(&w->arena, *list, *n, *cap);
         const char *path = path_join(&w->arena, folder, names[i]);
         struct preset p = {path, arena_printf(&w->arena, "%s%.*s", prefix, (int)len - 5, names[i]),
-            about(w, path)};
+                           about(w, path)};
         bool first = strcmp(p.name, "demo") == 0;
         if (first && *n) memmove(*list + 1, *list, sizeof **list * (size_t)*n);
         (*list)[first ? 0 : *n] = p;
@@ -135,8 +135,8 @@ static void do_write_profile(struct world *w, const struct wish *x)
 /* A text for another process: in the cache folder, named by us. */
 static const char *scratch_file(struct world *w, const char *name, struct text t, struct err *err)
 {
-    const char *path = arena_printf(&w->arena, "%s/%s.%d.yaml", w->places->cache, name,
-        (int)getpid());
+    const char *path =
+        arena_printf(&w->arena, "%s/%s.%d.yaml", w->places->cache, name, (int)getpid());
     return dir_make(w->places->cache, err) && file_replace(path, t, err) ? path : NULL;
 }
 
@@ -152,8 +152,8 @@ static bool run_editor(struct world *w, const char *path, struct err *err)
     if (pid == 0) {
         int tty = open("/dev/tty", O_RDWR);
         for (int i = 0; i < 3; i++) dup2(tty, i);
-        static const int signals[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT,
-            SIGCHLD, SIGPIPE};
+        static const int signals[] = {SIGWINCH, SIGTERM, SIGHUP,  SIGINT, SIGQUIT,
+                                      SIGTSTP,  SIGCONT, SIGCHLD, SIGPIPE};
         for (size_t i = 0; i < COUNT(signals); i++) signal(signals[i], SIG_DFL);
         execl("/bin/sh", "sh", "-c", command, "sh", path, (char *)NULL);
         _exit(127);
@@ -161,8 +161,10 @@ static bool run_editor(struct world *w, const char *path, struct err *err)
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     term_resume(w->term);
     if (pid < 0) return fail_errno(err, "the system refuses another process");
-    return status == 0 || fail(err,
-        "the editor \"%.80s\" ended with an error; set EDITOR to one that is installed", editor);
+    return status == 0 ||
+           fail(err,
+                "the editor \"%.80s\" ended with an error; set EDITOR to one that is installed",
+                editor);
 }
 
 static void do_editor(struct world *w, const struct wish *x)
@@ -195,8 +197,9 @@ static void do_plan(struct world *w, const struct wish *x)
     struct err err;
     (void)x;
     const char *path = profile_file(w, &err);
-    if (!path || !job_start(&w->jobs[JOB_PLAN],
-        (const char *const[]){w->places->program, "check", path, "--json", NULL}, &err))
+    if (!path ||
+        !job_start(&w->jobs[JOB_PLAN],
+                   (const char *const[]){w->places->program, "check", path, "--json", NULL}, &err))
         app_plan(w->app, TEXT(""), err.text);
 }
 
@@ -208,15 +211,20 @@ static void do_preview(struct world *w, const struct wish *x)
     snprintf(stage, sizeof stage, "%d", w->app->data.stage);
     snprintf(window, sizeof window, "%lld", (long long)w->app->data.window);
     const char *path = profile_file(w, &err);
-    const char *const argv[] = {w->places->program, "preview", path, "--json", "--stage", stage,
-        "--window", window, "--count", "1", NULL};
+    const char *const argv[] = {w->places->program, "preview", path,       "--json",
+                                "--stage",          stage,     "--window", window,
+                                "--count",          "1",       NULL};
     if (!path || !job_start(&w->jobs[JOB_PREVIEW], argv, &err))
         app_preview(w->app, TEXT(""), err.text);
 }
 
 /* ---- runs ---- */
 
-struct launch { const struct places *places; const struct profile *profile; const char *dir; };
+struct launch {
+    const struct places *places;
+    const struct profile *profile;
+    const char *dir;
+};
 
 static int launch_child(void *arg)
 {
@@ -239,7 +247,11 @@ static void launch(struct world *w, const char *dir)
     SAY(w, err);
 }
 
-static void do_launch(struct world *w, const struct wish *x) { (void)x; launch(w, NULL); }
+static void do_launch(struct world *w, const struct wish *x)
+{
+    (void)x;
+    launch(w, NULL);
+}
 
 static void do_resume(struct world *w, const struct wish *x)
 {
@@ -269,7 +281,11 @@ void world_open_run(struct world *w, const char *dir)
     a->live.scroll = 0;
     a->dirty = true;
     w->cpu_at = 0;
-    if (!a->live.open) { fold_drop(&a->live.fold); SAY(w, err); return; }
+    if (!a->live.open) {
+        fold_drop(&a->live.fold);
+        SAY(w, err);
+        return;
+    }
     w->following = follow_open(&w->follower, dir, &w->arena, &err);
     w->follower.at = at;
     app_go(a, SCREEN_LIVE);
@@ -282,7 +298,10 @@ void world_find_run(struct world *w)
     struct err err;
     if (!path_is_dir(w->places->runs) || !run_list(&list, &n, w->places, &w->arena, &err)) return;
     for (int i = 0; i < n; i++)
-        if (run_state_lives(list[i].state)) { world_open_run(w, list[i].path); break; }
+        if (run_state_lives(list[i].state)) {
+            world_open_run(w, list[i].path);
+            break;
+        }
 }
 
 static void do_open_run(struct world *w, const struct wish *x) { world_open_run(w, x->text); }
@@ -318,8 +337,9 @@ static void do_order(struct world *w, const struct wish *x)
     w->refused = !ok;
     w->stopping = ok && x->number == ORDER_STOP;
     if (!ok) SAY(w, err);
-    else app_notice(w->app, STYLE_PLAIN, "%s: it counts from the next step on",
-        order_names[x->number]);
+    else
+        app_notice(w->app, STYLE_PLAIN, "%s: it counts from the next step on",
+                   order_names[x->number]);
     arena_drop(&a);
 }
 
@@ -330,9 +350,9 @@ static void do_chat_open(struct world *w, const struct wish *x)
     struct err err;
     close_client(w);
     struct answerer_options o = {.backend = "cpu", .dtype = "auto", .template = "auto"};
-    bool ok = x->number ? client_open(&w->client, x->text, &w->client_arena, &err)
-                        : client_chat_process(&w->client, x->text, &o, w->places, &w->client_arena,
-                            &err);
+    bool ok = x->number
+                  ? client_open(&w->client, x->text, &w->client_arena, &err)
+                  : client_chat_process(&w->client, x->text, &o, w->places, &w->client_arena, &err);
     if (!ok) {
         w->client = NULL;
         struct reply gone = {.kind = REPLY_GONE, .text = text_of(err.text), .step = -1};
@@ -353,11 +373,16 @@ static void do_ask(struct world *w, const struct wish *x)
     if (c->system[0]) messages[n++] = (struct chat_message){"system", text_of(c->system)};
     for (int i = 0; i < c->n_lines - 1; i++)
         messages[n++] = (struct chat_message){c->lines[i].role, buf_text(&c->lines[i].text)};
-    struct chat_request r = {.messages = messages, .n = n, .sampling = c->sampling,
-        .max_new_tokens = c->max_new_tokens, .seed = c->seed, .adapter_off = c->adapter_off};
+    struct chat_request r = {.messages = messages,
+                             .n = n,
+                             .sampling = c->sampling,
+                             .max_new_tokens = c->max_new_tokens,
+                             .seed = c->seed,
+                             .adapter_off = c->adapter_off};
     if (w->client && client_ask(w->client, &r, &err)) return;
-    struct reply refused = {.kind = REPLY_REFUSED, .text = w->client ? text_of(err.text) :
-        TEXT("nobody listens"), .step = -1};
+    struct reply refused = {.kind = REPLY_REFUSED,
+                            .text = w->client ? text_of(err.text) : TEXT("nobody listens"),
+                            .step = -1};
     app_reply(w->app, &refused);
 }
 
@@ -399,9 +424,9 @@ static void do_copy(struct world *w, const struct wish *x)
     buf_printf(&b, "\33]52;c;");
     for (size_t i = 0; i < t.n; i += 3) {
         unsigned char p[3] = {(unsigned char)t.p[i], i + 1 < t.n ? (unsigned char)t.p[i + 1] : 0,
-            i + 2 < t.n ? (unsigned char)t.p[i + 2] : 0};
-        char four[4] = {digits[p[0] >> 2], digits[(p[0] & 3) << 4 | p[1] >> 4], i + 1 < t.n
-            ? digits[(p[1] & 15) << 2 | p[2] >> 6] : '=',
+                              i + 2 < t.n ? (unsigned char)t.p[i + 2] : 0};
+        char four[4] = {digits[p[0] >> 2], digits[(p[0] & 3) << 4 | p[1] >> 4],
+                        i + 1 < t.n ? digits[(p[1] & 15) << 2 | p[2] >> 6] : '=',
                         i + 2 < t.n ? digits[p[2] & 63] : '='};
         buf_put(&b, four, 4);
     }
@@ -426,21 +451,37 @@ static void do_repaint(struct world *w, const struct wish *x)
     w->app->dirty = true;
 }
 
-static void do_quit(struct world *w, const struct wish *x) { (void)x; w->quit = true; }
+static void do_quit(struct world *w, const struct wish *x)
+{
+    (void)x;
+    w->quit = true;
+}
 
 void world_wishes(struct world *w)
 {
-    static void (*const does[])(struct world *, const struct wish *) = {
-        [WISH_MODELS] = do_models, [WISH_ADD_FOLDER] = do_add_folder, [WISH_PRESETS] = do_presets,
-        [WISH_OPEN_PROFILE] = do_open_profile,
-        [WISH_WRITE_PROFILE] = do_write_profile, [WISH_EDITOR] = do_editor, [WISH_PLAN] = do_plan,
-        [WISH_PREVIEW] = do_preview,
-        [WISH_LAUNCH] = do_launch, [WISH_RUNS] = do_runs, [WISH_OPEN_RUN] = do_open_run,
-        [WISH_RESUME] = do_resume, [WISH_REMOVE] = do_remove,
-        [WISH_ORDER] = do_order, [WISH_CHAT_OPEN] = do_chat_open, [WISH_ASK] = do_ask,
-        [WISH_STOP_ANSWER] = do_stop_answer,
-        [WISH_KEEP_CHAT] = do_keep_chat, [WISH_COPY] = do_copy, [WISH_SUSPEND] = do_suspend,
-        [WISH_REPAINT] = do_repaint, [WISH_QUIT] = do_quit};
+    static void (*const does[])(struct world *,
+                                const struct wish *) = {[WISH_MODELS] = do_models,
+                                                        [WISH_ADD_FOLDER] = do_add_folder,
+                                                        [WISH_PRESETS] = do_presets,
+                                                        [WISH_OPEN_PROFILE] = do_open_profile,
+                                                        [WISH_WRITE_PROFILE] = do_write_profile,
+                                                        [WISH_EDITOR] = do_editor,
+                                                        [WISH_PLAN] = do_plan,
+                                                        [WISH_PREVIEW] = do_preview,
+                                                        [WISH_LAUNCH] = do_launch,
+                                                        [WISH_RUNS] = do_runs,
+                                                        [WISH_OPEN_RUN] = do_open_run,
+                                                        [WISH_RESUME] = do_resume,
+                                                        [WISH_REMOVE] = do_remove,
+                                                        [WISH_ORDER] = do_order,
+                                                        [WISH_CHAT_OPEN] = do_chat_open,
+                                                        [WISH_ASK] = do_ask,
+                                                        [WISH_STOP_ANSWER] = do_stop_answer,
+                                                        [WISH_KEEP_CHAT] = do_keep_chat,
+                                                        [WISH_COPY] = do_copy,
+                                                        [WISH_SUSPEND] = do_suspend,
+                                                        [WISH_REPAINT] = do_repaint,
+                                                        [WISH_QUIT] = do_quit};
     w->refused = false;
     for (int i = 0; i < w->app->n_wishes && !w->refused; i++) { /* a wish may make more of them */
         struct wish x = w->app->wishes[i];
@@ -456,7 +497,10 @@ void world_wishes(struct world *w)
 static void launched(struct world *w, struct job *j, int code)
 {
     w->app->profile.launching = false;
-    if (code) { app_notice(w->app, STYLE_BAD, "not started: %s", job_error(j, code)); return; }
+    if (code) {
+        app_notice(w->app, STYLE_BAD, "not started: %s", job_error(j, code));
+        return;
+    }
     w->app->notice[0] = 0;
     world_open_run(w, arena_string(&w->arena, buf_text(&j->said).p, j->said.n));
 }
@@ -494,10 +538,10 @@ static double cpu_cores(struct world *w, double now)
     text[n > 0 ? n : 0] = 0;
     p = strrchr(text, ')');
     if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld", &user,
-        &system) != 2)
+                     &system) != 2)
         return NAN;
     double seconds = now - w->cpu_at,
-        ticks = (double)(user + system - w->cpu_ticks) / (double)sysconf(_SC_CLK_TCK);
+           ticks = (double)(user + system - w->cpu_ticks) / (double)sysconf(_SC_CLK_TCK);
     bool first = w->cpu_at == 0;
     w->cpu_at = now;
     w->cpu_ticks = user + system;
@@ -518,8 +562,10 @@ static void slow_news(struct world *w, double now)
         a->live.fold.pid = s.pid;
         if (s.state == RUN_LOST) {
             a->live.fold.state = RUN_LOST;
-            app_notice(a, STYLE_BAD, "the engine of %s is gone; r resumes it from its newest "
-                "checkpoint", a->live.fold.name);
+            app_notice(a, STYLE_BAD,
+                       "the engine of %s is gone; r resumes it from its newest "
+                       "checkpoint",
+                       a->live.fold.name);
         }
     }
     a->live.fold.cpu = cpu_cores(w, now);

@@ -11,10 +11,14 @@
 #include <unistd.h>
 
 #define STATE "tests/golden/screens/state"
-static const struct places places = {.program = "hone", .plugins = ".", .assets = "assets",
-    .profiles = "profiles", .home = "/nowhere",
-                                     .runs = STATE "/runs", .cache = "/nowhere/cache",
-                                         .config = "/nowhere/config.yaml"};
+static const struct places places = {.program = "hone",
+                                     .plugins = ".",
+                                     .assets = "assets",
+                                     .profiles = "profiles",
+                                     .home = "/nowhere",
+                                     .runs = STATE "/runs",
+                                     .cache = "/nowhere/cache",
+                                     .config = "/nowhere/config.yaml"};
 
 static int setup(void **state)
 {
@@ -27,28 +31,48 @@ static int setup(void **state)
 
 /* ---- recorded screens ---- */
 
-static const struct { const char *name, *keys; bool empty; } screens[] = {
-    {"models", "1", false}, {"models-details", "1ji", false}, {"models-empty", "1", true},
-    {"profile", "2", false}, {"profile-edit", "2jjjj<Enter>", false},
-    {"profile-wrong", "2jjjj<Enter><C-u>2e9", false}, {"profile-choices", "2jjjjj<Enter>", false},
-    {"profile-open", "2jjjjjjjjj<Enter>", false},
-    {"profile-none", "2", true}, {"data", "2v", false}, {"runs", "33", false},
-    {"runs-empty", "3", true}, {"live", "3", false}, {"live-log", "3ye", false},
-    {"live-zoom", "3z", false}, {"live-formula", "3f", false}, {"live-done", "33j<Enter>", false},
-    {"live-failed", "33jj<Enter>", false}, {"live-rate", "3l", false},
-    {"chat", "4", false}, {"chat-typing", "4Hello <A-Enter>\xE4\xBD\xA0\xE5\xA5\xBD", false},
-    {"chat-help", "4/help<Enter>", false}, {"chat-empty", "4", true},
-    {"help", "3?", false}, {"help-filter", "3?/save<Enter>", false}, {"command", "3:sa", false},
-    {"leave", "3q", false}, {"remove", "33jD", false},
-    {"unknown", "1X", false}};
-static const struct { int w, h; enum glyphs glyphs; const char *name; } shapes[] = {
-    {80, 24, GLYPHS_BRAILLE, "80x24.utf8"}, {80, 24, GLYPHS_ASCII, "80x24.ascii"},
-     {120, 40, GLYPHS_BRAILLE, "120x40.utf8"},
-    {120, 40, GLYPHS_ASCII, "120x40.ascii"}, {40, 10, GLYPHS_BRAILLE, "40x10.utf8"},
-     {40, 10, GLYPHS_ASCII, "40x10.ascii"}};
+static const struct {
+    const char *name, *keys;
+    bool empty;
+} screens[] = {{"models", "1", false},
+               {"models-details", "1ji", false},
+               {"models-empty", "1", true},
+               {"profile", "2", false},
+               {"profile-edit", "2jjjj<Enter>", false},
+               {"profile-wrong", "2jjjj<Enter><C-u>2e9", false},
+               {"profile-choices", "2jjjjj<Enter>", false},
+               {"profile-open", "2jjjjjjjjj<Enter>", false},
+               {"profile-none", "2", true},
+               {"data", "2v", false},
+               {"runs", "33", false},
+               {"runs-empty", "3", true},
+               {"live", "3", false},
+               {"live-log", "3ye", false},
+               {"live-zoom", "3z", false},
+               {"live-formula", "3f", false},
+               {"live-done", "33j<Enter>", false},
+               {"live-failed", "33jj<Enter>", false},
+               {"live-rate", "3l", false},
+               {"chat", "4", false},
+               {"chat-typing", "4Hello <A-Enter>\xE4\xBD\xA0\xE5\xA5\xBD", false},
+               {"chat-help", "4/help<Enter>", false},
+               {"chat-empty", "4", true},
+               {"help", "3?", false},
+               {"help-filter", "3?/save<Enter>", false},
+               {"command", "3:sa", false},
+               {"leave", "3q", false},
+               {"remove", "33jD", false},
+               {"unknown", "1X", false}};
+static const struct {
+    int w, h;
+    enum glyphs glyphs;
+    const char *name;
+} shapes[] = {{80, 24, GLYPHS_BRAILLE, "80x24.utf8"},   {80, 24, GLYPHS_ASCII, "80x24.ascii"},
+              {120, 40, GLYPHS_BRAILLE, "120x40.utf8"}, {120, 40, GLYPHS_ASCII, "120x40.ascii"},
+              {40, 10, GLYPHS_BRAILLE, "40x10.utf8"},   {40, 10, GLYPHS_ASCII, "40x10.ascii"}};
 
 static void compare(const char *name, const char *shape, struct text shown, struct arena *a,
-    int *bad)
+                    int *bad)
 {
     struct err err;
     struct text golden = {"", 0};
@@ -75,8 +99,14 @@ static void every_screen_is_as_recorded(void **state)
             struct arena a = arena_make(0);
             struct buf out = buf_make(&a), again = buf_make(&a);
             struct err err;
-            struct dump_options o = {shapes[k].w, shapes[k].h, screens[s].empty ? NULL : STATE,
-                screens[s].keys, shapes[k].glyphs, false, k == 0, false};
+            struct dump_options o = {shapes[k].w,
+                                     shapes[k].h,
+                                     screens[s].empty ? NULL : STATE,
+                                     screens[s].keys,
+                                     shapes[k].glyphs,
+                                     false,
+                                     k == 0,
+                                     false};
             if (!tui_dump(&out, &places, &o, &err) || !tui_dump(&again, &places, &o, &err))
                 fail_msg("%s: %s", screens[s].name, err.text);
             assert_true(text_equal(buf_text(&out), buf_text(&again)));
@@ -94,8 +124,8 @@ static void ascii_screens_hold_no_sign_of_ours_that_is_not_ascii(void **state)
         struct arena a = arena_make(0);
         struct buf out = buf_make(&a);
         struct err err;
-        struct dump_options o = {100, 30, STATE, screens[s].keys, GLYPHS_ASCII, false, false,
-            false};
+        struct dump_options o = {100,          30,    STATE, screens[s].keys,
+                                 GLYPHS_ASCII, false, false, false};
         assert_true(tui_dump(&out, &places, &o, &err));
         /* what is left is the runs' own text: Chinese, and the sign for what was taken out */
         for (size_t i = 0; i < out.n;) {
@@ -174,12 +204,14 @@ static void check_cells(const struct grid *g)
     for (int i = 0; i < g->w * g->h; i++) {
         const struct cell *c = &g->cells[i];
         assert_true(c->code >= 32 && text_shown(c->code) == c->code && c->style < STYLES &&
-            c->width <= 2);
+                    c->width <= 2);
     }
 }
 
-static bool overlap(struct rect a, struct rect b) { return a.x < b.x + b.w && b.x < a.x + a.w &&
-    a.y < b.y + b.h && b.y < a.y + a.h; }
+static bool overlap(struct rect a, struct rect b)
+{
+    return a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
+}
 
 static void panes_lie_inside_apart_and_never_empty_at_every_size(void **state)
 {
@@ -201,12 +233,13 @@ static void panes_lie_inside_apart_and_never_empty_at_every_size(void **state)
                     for (int i = 0; i < n; i++) {
                         struct rect r = panes[i].r;
                         bool good = r.w >= 1 && r.h >= 1 && r.x >= 3 && r.y >= 5 &&
-                            r.x + r.w <= 3 + w && r.y + r.h <= 5 + h;
+                                    r.x + r.w <= 3 + w && r.y + r.h <= 5 + h;
                         for (int k = 0; k < i; k++)
                             good = good && !overlap(r, panes[k].r) && panes[k].id != panes[i].id;
                         if (!good)
                             fail_msg("%s at %dx%d, variant %d: pane %d is %d,%d %dx%d",
-                                views[screen].name, w, h, variant, panes[i].id, r.x, r.y, r.w, r.h);
+                                     views[screen].name, w, h, variant, panes[i].id, r.x, r.y, r.w,
+                                     r.h);
                     }
                 }
         }
@@ -231,8 +264,9 @@ static void every_screen_and_popup_draws_at_every_size(void **state)
                     app->glyphs = (enum glyphs)(1 + (w + h) % 3);
                     app->n_popups = 0;
                     if (popup) app_popup(app, (enum popup)popup);
-                    snprintf(app->notice, sizeof app->notice, "%s", popup == POPUP_HELP
-                        ? "a notice of some length that must be wrapped" : "");
+                    snprintf(app->notice, sizeof app->notice, "%s",
+                             popup == POPUP_HELP ? "a notice of some length that must be wrapped"
+                                                 : "");
                     view_draw(app, &g);
                     check_cells(&g);
                 }
@@ -255,8 +289,8 @@ static void no_two_rows_have_one_key_and_every_row_explains_itself(void **state)
             const struct binding *c = &bindings[k];
             if (strcmp(b->name, c->name) == 0) fail_msg("two rows are called %s", b->name);
             bool same = b->key == c->key ||
-                (b->other && (b->other == c->key || b->other == c->other)) ||
-                    (c->other && c->other == b->key);
+                        (b->other && (b->other == c->key || b->other == c->other)) ||
+                        (c->other && c->other == b->key);
             if (same && b->of == c->of) fail_msg("%s and %s have one key", b->name, c->name);
         }
     }
@@ -264,8 +298,8 @@ static void no_two_rows_have_one_key_and_every_row_explains_itself(void **state)
 
 static void a_screen_hides_no_key_of_everywhere_but_escape(void **state)
 {
-    static const enum keys_of of_screens[] = {KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS,
-        KEYS_LIVE, KEYS_CHAT};
+    static const enum keys_of of_screens[] = {KEYS_MODELS, KEYS_PROFILE, KEYS_DATA,
+                                              KEYS_RUNS,   KEYS_LIVE,    KEYS_CHAT};
     (void)state;
     for (size_t s = 0; s < COUNT(of_screens); s++)
         for (int i = 0; i < n_bindings; i++)
@@ -273,7 +307,7 @@ static void a_screen_hides_no_key_of_everywhere_but_escape(void **state)
                 const struct binding *b = &bindings[i], *c = &bindings[k];
                 if (b->of != of_screens[s] || (c->of != KEYS_ALL && c->of != KEYS_LISTS)) continue;
                 bool same = b->key == c->key || b->key == c->other ||
-                    (b->other && (b->other == c->key || b->other == c->other));
+                            (b->other && (b->other == c->key || b->other == c->other));
                 if (same && b->other != K_ESC) fail_msg("%s hides %s", b->name, c->name);
             }
 }
@@ -290,12 +324,12 @@ static void random_keys_never_break_anything(void **state)
         for (uint64_t i = 0; i < 400; i++) {
             uint64_t r = rand_at(round, i);
             const struct binding *b = &bindings[r % (uint64_t)n_bindings];
-            int32_t key = r >> 40 & 3 ? (r >> 42 & 1 && b->other ? b->other : b->key) :
-                (int32_t)(32 + (r >> 20) % 95);
+            int32_t key = r >> 40 & 3 ? (r >> 42 & 1 && b->other ? b->other : b->key)
+                                      : (int32_t)(32 + (r >> 20) % 95);
             app_key(app, key);
             if (i % 9 == 0) {
                 struct input_event paste = {.kind = INPUT_PASTE,
-                    .paste = TEXT("a\nb\33[A\xE4\xBD\xA0")};
+                                            .paste = TEXT("a\nb\33[A\xE4\xBD\xA0")};
                 app_input(app, &paste);
             }
             app_tick(app, app->now + 0.1);
@@ -348,7 +382,7 @@ static void an_edit_changes_one_value_and_undo_takes_it_back(void **state)
     assert_false(app->prompt.open);
     assert_true(p->edited && p->parsed && p->profile.stages[0].set.learning_rate == 1e-4);
     assert_non_null(memmem(p->source.p, p->source.n,
-        "learning_rate: 1e-4      # high, the model is small", 51));
+                           "learning_rate: 1e-4      # high, the model is small", 51));
     app->n_wishes = 0;
     app_tick(app, app->now + 1);
     assert_true(wished(app, WISH_PLAN)); /* the plan beside it is measured anew */
@@ -450,7 +484,8 @@ static void a_streamed_answer_joins_split_characters(void **state)
         app_reply(app, &(struct reply){.kind = REPLY_TOKEN, .text = {bytes + i, 1}, .step = -1});
     assert_string_equal(app->chat.lines[1].text.p, bytes);
     app_reply(app, &(struct reply){.kind = REPLY_ANSWERED,
-        .stats = {.tokens = 3, .seconds = 1, .ended = "end"}, .step = -1});
+                                   .stats = {.tokens = 3, .seconds = 1, .ended = "end"},
+                                   .step = -1});
     assert_true(!app->chat.answering && app->chat.lines[1].done);
     app_key(app, K_CTRL | 'r');
     assert_true(app->chat.answering && app->chat.n_lines == 2 && app->chat.lines[1].text.n == 0);
@@ -466,12 +501,16 @@ static void what_was_lived_after_the_resumed_step_is_forgotten(void **state)
     (void)state;
     fold_start(f, "/runs/x");
     for (int64_t i = 1; i <= 30; i++) {
-        struct event e = {.kind = EV_STEP, .t = 100 + (double)i, .has = EVENT_ALL,
-            .step = {.step = i, .loss = (double)i, .tokens = 10, .seconds = 0.5}};
+        struct event e = {.kind = EV_STEP,
+                          .t = 100 + (double)i,
+                          .has = EVENT_ALL,
+                          .step = {.step = i, .loss = (double)i, .tokens = 10, .seconds = 0.5}};
         fold_event(f, &e);
     }
-    struct event e = {.kind = EV_RESUMED, .t = 200, .has = EVENT_ALL,
-        .resumed = {.step = 20, .from = TEXT("ckpt/000020")}};
+    struct event e = {.kind = EV_RESUMED,
+                      .t = 200,
+                      .has = EVENT_ALL,
+                      .resumed = {.step = 20, .from = TEXT("ckpt/000020")}};
     fold_event(f, &e);
     assert_int_equal(f->loss.n, 20);
     assert_int_equal(f->step, 20);
@@ -515,21 +554,21 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_screen_is_as_recorded),
-            cmocka_unit_test(ascii_screens_hold_no_sign_of_ours_that_is_not_ascii),
+        cmocka_unit_test(ascii_screens_hold_no_sign_of_ours_that_is_not_ascii),
         cmocka_unit_test(a_picture_holds_the_screen),
-            cmocka_unit_test(a_dump_refuses_what_it_cannot_do),
+        cmocka_unit_test(a_dump_refuses_what_it_cannot_do),
         cmocka_unit_test(panes_lie_inside_apart_and_never_empty_at_every_size),
-            cmocka_unit_test(every_screen_and_popup_draws_at_every_size),
+        cmocka_unit_test(every_screen_and_popup_draws_at_every_size),
         cmocka_unit_test(no_two_rows_have_one_key_and_every_row_explains_itself),
-            cmocka_unit_test(a_screen_hides_no_key_of_everywhere_but_escape),
+        cmocka_unit_test(a_screen_hides_no_key_of_everywhere_but_escape),
         cmocka_unit_test(random_keys_never_break_anything),
-            cmocka_unit_test(an_edit_changes_one_value_and_undo_takes_it_back),
+        cmocka_unit_test(an_edit_changes_one_value_and_undo_takes_it_back),
         cmocka_unit_test(a_launch_waits_for_its_plan_and_is_refused_where_it_cannot_run),
-            cmocka_unit_test(leaving_asks_only_while_a_run_lives),
+        cmocka_unit_test(leaving_asks_only_while_a_run_lives),
         cmocka_unit_test(the_chat_key_means_the_open_run_where_nobody_was_chosen),
         cmocka_unit_test(letters_are_text_while_a_field_has_the_keyboard),
-            cmocka_unit_test(a_streamed_answer_joins_split_characters),
+        cmocka_unit_test(a_streamed_answer_joins_split_characters),
         cmocka_unit_test(what_was_lived_after_the_resumed_step_is_forgotten),
-            cmocka_unit_test(following_gives_what_reading_at_once_gives)};
+        cmocka_unit_test(following_gives_what_reading_at_once_gives)};
     return cmocka_run_group_tests_name("screens", tests, setup, NULL);
 }

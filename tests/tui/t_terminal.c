@@ -20,8 +20,10 @@
 
 static void random_grid(struct grid *g, uint64_t frame, bool marks)
 {
-    static const char *const pieces[] = {"a", "word", "\xE4\xBD\xA0\xE5\xA5\xBD", "e\xCC\x81",
-        "\xE2\x94\x82", "\xE2\xA3\xBF", "  ", "\xE3\x81\x82", "\xF0\x9F\x98\x80", "x", "\xC2\xB7"};
+    static const char *const pieces[] = {"a",         "word",         "\xE4\xBD\xA0\xE5\xA5\xBD",
+                                         "e\xCC\x81", "\xE2\x94\x82", "\xE2\xA3\xBF",
+                                         "  ",        "\xE3\x81\x82", "\xF0\x9F\x98\x80",
+                                         "x",         "\xC2\xB7"};
     grid_size(g, COLUMNS, ROWS);
     for (uint64_t i = 0; i < 60; i++) {
         /* most of a frame is as the one before */
@@ -30,7 +32,7 @@ static void random_grid(struct grid *g, uint64_t frame, bool marks)
             const char *p = pieces[(r >> (k * 4)) % COUNT(pieces)];
             if (!marks && strcmp(p, "e\xCC\x81") == 0) p = "e";
             grid_text(g, grid_all(g), (int)(r >> 20) % COLUMNS + (int)k * 3, (int)(r >> 40) % ROWS,
-                (enum style)((r >> 50) % STYLES), text_of(p));
+                      (enum style)((r >> 50) % STYLES), text_of(p));
         }
     }
 }
@@ -75,7 +77,11 @@ static void draw_frames(bool marks)
 
 /* ---- the parent ---- */
 
-struct screen { VTerm *vt; VTermScreen *screen; int fd, pid; };
+struct screen {
+    VTerm *vt;
+    VTermScreen *screen;
+    int fd, pid;
+};
 
 static struct screen terminal_open(const char *term, void (*child)(void *), void *arg)
 {
@@ -131,16 +137,17 @@ static int differences(const struct screen *s, const struct grid *g)
             VTermScreenCell got;
             if (want->width == 0) continue;
             vterm_screen_get_cell(s->screen, (VTermPos){y, x}, &got);
-            int32_t code = got.chars[0] ? (int32_t)got.chars[0] : ' ', mark = got.chars[0]
-                ? (int32_t)got.chars[1] : 0;
+            int32_t code = got.chars[0] ? (int32_t)got.chars[0] : ' ',
+                    mark = got.chars[0] ? (int32_t)got.chars[1] : 0;
             bool same = code == want->code && mark == want->mark &&
-                (code == ' ' || got.width == want->width);
+                        (code == ' ' || got.width == want->width);
             same = same && (got.attrs.reverse != 0) == looks[want->style].reverse;
             if (code != ' ') same = same && (got.attrs.bold != 0) == looks[want->style].bold;
             if (!same && bad++ < 5)
                 print_error("row %d column %d: wanted U+%04X U+%04X style %d, got U+%04X U+%04X "
-                    "width %d\n", y, x, (unsigned)want->code, (unsigned)want->mark,
-                            want->style, (unsigned)code, (unsigned)mark, got.width);
+                            "width %d\n",
+                            y, x, (unsigned)want->code, (unsigned)want->mark, want->style,
+                            (unsigned)code, (unsigned)mark, got.width);
         }
     return bad;
 }
@@ -157,11 +164,15 @@ static void round_trip(const char *term, bool marks)
     for (size_t n; (n = next_question(&s, answer)) > 0 && frame < FRAMES; frame++) {
         random_grid(&g, frame, marks);
         bad += differences(&s, &g);
-        if (bad) { print_error("%s, frame %d\n", term, (int)frame); break; }
+        if (bad) {
+            print_error("%s, frame %d\n", term, (int)frame);
+            break;
+        }
         assert_int_equal(write(s.fd, answer, n), n);
     }
     if (bad) kill(s.pid, SIGKILL);
-    else while (next_question(&s, answer) > 0) {}
+    else
+        while (next_question(&s, answer) > 0) {}
     int status = terminal_close(&s);
     grid_drop(&g);
     assert_int_equal(bad, 0);
@@ -172,7 +183,7 @@ static void round_trip(const char *term, bool marks)
 static void every_cell_arrives_on_every_terminal(void **state)
 {
     static const char *const terms[] = {"xterm-256color", "tmux-256color", "screen-256color",
-        "xterm", "linux", "vt100"};
+                                        "xterm",          "linux",         "vt100"};
     (void)state;
     for (size_t i = 0; i < COUNT(terms); i++) round_trip(terms[i], true);
 }
@@ -191,13 +202,13 @@ static void child_without_colours(void *arg)
 
 static void no_color_is_honoured(void **state)
 {
-    static const char *const colours[] = {"\33[31m", "\33[32m", "\33[33m", "\33[34m", "\33[35m",
-        "\33[36m"};
+    static const char *const colours[] = {"\33[31m", "\33[32m", "\33[33m",
+                                          "\33[34m", "\33[35m", "\33[36m"};
     bool marks = false;
     (void)state;
     for (int without = 0; without < 2; without++) {
-        struct screen s = terminal_open("xterm-256color", without ? child_without_colours :
-            child_draws, &marks);
+        struct screen s =
+            terminal_open("xterm-256color", without ? child_without_colours : child_draws, &marks);
         int coloured = 0;
         char bytes[8192], answer[64];
         for (ssize_t n; (n = read(s.fd, bytes, sizeof bytes)) > 0;) {
@@ -306,8 +317,8 @@ static void one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more(void *
     struct screen s = terminal_open("xterm-256color", child_asks, NULL);
     char all[65536];
     size_t n = 0;
-    for (ssize_t got; n < sizeof all &&
-        (got = read(s.fd, bytes, sizeof bytes)) > 0; n += (size_t)got)
+    for (ssize_t got; n < sizeof all && (got = read(s.fd, bytes, sizeof bytes)) > 0;
+         n += (size_t)got)
         memcpy(all + n, bytes, n + (size_t)got <= sizeof all ? (size_t)got : 0);
     int asked = 0;
     for (const char *p = all; (p = memmem(p, n - (size_t)(p - all), "\33[5n", 4)); p += 4) asked++;
@@ -352,9 +363,9 @@ int main(void)
     if (!grid_locale()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_arrives_on_every_terminal),
-            cmocka_unit_test(an_unknown_terminal_is_taken_for_an_xterm),
+        cmocka_unit_test(an_unknown_terminal_is_taken_for_an_xterm),
         cmocka_unit_test(a_terminal_that_cannot_move_its_cursor_is_refused_with_what_to_type),
-            cmocka_unit_test(a_crash_puts_the_terminal_back),
+        cmocka_unit_test(a_crash_puts_the_terminal_back),
         cmocka_unit_test(one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more),
         cmocka_unit_test(no_color_is_honoured),
         cmocka_unit_test(an_answer_that_comes_late_never_reaches_the_shell)};
