@@ -55,6 +55,12 @@ says 3 "is empty" check profiles/demo.yaml --set "datasets.zh.path=$dir/empty.js
 says 3 "bad.jsonl:2" check profiles/demo.yaml --set "datasets.zh.path=$dir/bad.jsonl"
 says 3 "no run 'nowhere'" resume nowhere
 says 2 "has stages 1 to 3" preview profiles/demo.yaml --stage 9
+{ printf '{"instruction": "a", "output": "b"}\n%.0s' 1 2 3; printf '{"instruction": "%0600d", "output": "b"}\n' 1; } > "$dir/silent.jsonl"
+printf 'base_model: small-world\nmax_length: 256\ntrain: [norms]\neval: {holdout: 0}\nmax_steps: 1\ndatasets: {quiet: {path: silent.jsonl}}\n' > "$dir/silent.yaml"
+says 2 "quiet: 1 of 4 rows (25.0 %).*explicit --yes" train "$dir/silent.yaml" --run-dir "$dir/silent"
+if [ -e "$dir/silent" ]; then echo "not ok what was not agreed to leaves no run"; else echo "ok what was not agreed to leaves no run"; fi
+prints "quiet: 1 of 4 rows" check "$dir/silent.yaml"
+prints "^done" train "$dir/silent.yaml" --run-dir "$dir/silent" --yes
 timeout 60 "$hone" check "$dir/typo.yaml" > /dev/null 2> "$dir/err"
 all() { grep -q "typo.yaml:1:1.*learning_rate" "$dir/err" && grep -q "typo.yaml:3:1" "$dir/err"; }
 if all; then echo "ok all errors of a profile at once, with places and the nearest key"; else echo "not ok all errors of a profile at once"; sed 's/^/    /' "$dir/err"; fi

@@ -170,6 +170,7 @@ void act_yes(struct app *a)
     app_close_popup(a);
     if (a->confirm == CONFIRM_REMOVE && a->runs.n_order > 0)
         wish(a, WISH_REMOVE, a->runs.all[a->runs.order[a->runs.list.at]].path, 0);
+    if (a->confirm == CONFIRM_LAUNCH) launch_now(a);
     if (a->confirm == CONFIRM_DROP_EDITS) {
         a->profile.edited = false;
         act_leave(a);

@@ -147,7 +147,7 @@ struct prompt {
     struct edit edit; struct arena arena;
 };
 
-enum confirm_kind { CONFIRM_REMOVE, CONFIRM_DROP_EDITS };
+enum confirm_kind { CONFIRM_REMOVE, CONFIRM_DROP_EDITS, CONFIRM_LAUNCH };
 struct preset { const char *path, *name, *about; };
 
 struct app {
@@ -207,6 +207,8 @@ void chat_line_add(struct app *a, const char *role, struct text t);  /* of a tra
 void chat_start(struct app *a, const char *spec, const char *name, bool training);
 /* a change of the profile's text that can be undone */
 void form_change(struct app *a, struct text source);
+/* starts the run that the plan on the screen belongs to */
+void launch_now(struct app *a);
 /* says what would be wrong with the value typed so far */
 void form_try(struct app *a);
 bool form_accept(struct app *a, struct text value);

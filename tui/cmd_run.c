@@ -193,6 +193,17 @@ static struct run_options options_of(struct cli *c)
                                 .threads = c->o.threads > 0 ? (int)c->o.threads : 0};
 }
 
+/* What the plan found doubtful starts only after a yes. */
+static bool agreed_to_start(struct cli *c, const struct plan *plan)
+{
+    struct problems asked = {0};
+    struct buf question = buf_make(c->a);
+    if (plan_questions(plan, &asked, c->a) == 0) return true;
+    for (int i = 0; i < asked.n; i++) buf_printf(&question, "%s ", asked.list[i].text);
+    buf_printf(&question, "Start all the same?");
+    return cli_agreed(c, question.p);
+}
+
 int cmd_train(struct cli *c)
 {
     struct profile profile, pinned;
@@ -206,7 +217,9 @@ int cmd_train(struct cli *c)
                refuse(EXIT_USAGE, &c->err);
     int code = cli_plan(c, &profile, &in, &pinned);
     if (code) return code;
+    bool agreed = agreed_to_start(c, &in.plan);
     plan_close(&in);
+    if (!agreed) return refuse(EXIT_USAGE, &c->err);
     if (!run_create(&dir, c->o.run_dir, &pinned, &c->places, c->a, &c->err))
         return refuse(EXIT_USAGE, &c->err);
     if (!c->o.json) printf("run %s\n", dir);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 const struct command commands[] = {
-    {"train", cmd_train, "P.yaml", "set run-dir json dtype backend threads",
+    {"train", cmd_train, "P.yaml", "set run-dir json yes dtype backend threads",
      "train a profile; Ctrl-C asks it to save and stop", false},
     {"check", cmd_check, "P.yaml", "set json dtype backend threads",
      "what a profile costs and teaches; exit 0 only where it can run", false},

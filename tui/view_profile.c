@@ -226,13 +226,17 @@ static void plan_numbers(struct paper *p, const struct json *plan)
           bytes_or_dash(there, num(plan, "disk_free")),
           bytes_or_dash(seconds, num(plan, "checkpoint_bytes")));
     if (tokens > 0) label(p, "learns", "%.0f %% of tokens trained", 100 * trained / tokens);
-    const struct json *warnings = json_get(plan, "warnings");
-    for (int i = 0; warnings && warnings->kind == JSON_ARRAY && i < warnings->n; i++) {
-        struct text t = warnings->items[i].kind == JSON_TEXT ? warnings->items[i].text
-                                                             : str(&warnings->items[i], "text");
-        grid_text(p->g, p->r, 1, p->y, STYLE_WARN, TEXT("!"));
-        p->y += grid_wrap(p->g, rect_clip(p->r, (struct rect){3, 0, p->r.w - 3, p->r.h}), p->y,
-                          STYLE_WARN, t);
+}
+
+/* What is unusual, and what a start will ask. */
+static void plan_sentences(struct paper *p, const struct json *plan, const char *key, char sign)
+{
+    const struct json *list = json_get(plan, key);
+    struct rect right = rect_clip(p->r, (struct rect){3, 0, p->r.w - 3, p->r.h});
+    for (int i = 0; list && list->kind == JSON_ARRAY && i < list->n; i++) {
+        if (list->items[i].kind != JSON_TEXT) continue;
+        grid_text(p->g, p->r, 1, p->y, STYLE_WARN, (struct text){&sign, 1});
+        p->y += grid_wrap(p->g, right, p->y, STYLE_WARN, list->items[i].text);
     }
 }
 
@@ -259,6 +263,8 @@ static void plan(const struct app *a, struct grid *g, struct rect r)
     plan_stages(&p, s->plan);
     plan_memory(&p, s->plan);
     plan_numbers(&p, s->plan);
+    plan_sentences(&p, s->plan, "questions", '?');
+    plan_sentences(&p, s->plan, "warnings", '!');
 }
 
 void profile_draw(const struct app *a, struct grid *g, const struct pane *p)
@@ -371,6 +377,31 @@ static bool is_open(struct app *a)
     return a->profile.path[0] != 0;
 }
 
+void launch_now(struct app *a)
+{
+    a->profile.launching = true;
+    app_notice(a, STYLE_PLAIN, "starting ...");
+    wish(a, WISH_LAUNCH, "", 0);
+}
+
+/* What the plan wants a yes to, in one popup; false where there is nothing. */
+static bool launch_asks(struct app *a)
+{
+    const struct json *asked = json_get(a->profile.plan, "questions");
+    char *text = a->confirm_text;
+    size_t n = 0, most = sizeof a->confirm_text;
+    if (!asked || asked->kind != JSON_ARRAY || asked->n == 0) return false;
+    for (int i = 0; i < asked->n && n < most; i++)
+        if (asked->items[i].kind == JSON_TEXT)
+            n += (size_t)snprintf(text + n, most - n, "%.*s\n", (int)asked->items[i].text.n,
+                                  asked->items[i].text.p);
+    if (n < most)
+        snprintf(text + n, most - n, "v shows the data. Start the run all the same?");
+    a->confirm = CONFIRM_LAUNCH;
+    app_popup(a, POPUP_CONFIRM);
+    return true;
+}
+
 void act_launch(struct app *a)
 {
     struct profile_show *p = &a->profile;
@@ -392,9 +423,7 @@ void act_launch(struct app *a)
         app_notice(a, STYLE_PLAIN, "it starts as soon as the plan is known");
         return;
     }
-    p->launching = true;
-    app_notice(a, STYLE_PLAIN, "starting ...");
-    wish(a, WISH_LAUNCH, "", 0);
+    if (!launch_asks(a)) launch_now(a);
 }
 
 void act_view_data(struct app *a)

@@ -64,6 +64,9 @@ bool plan_open(struct plan_inputs *in, struct arena *a, struct err *err);
  * *pinned. */
 bool plan_make(struct plan_inputs *in, struct profile *pinned, struct arena *a, struct err *err);
 void plan_close(struct plan_inputs *in);
+/* What wants an explicit yes before a start, a sentence each, appended to *out (NULL: counted only):
+ * a dataset of which more than 1 % of the rows hold no trained token. Returns how many. */
+int plan_questions(const struct plan *p, struct problems *out, struct arena *a);
 void plan_write_json(const struct plan *p, const struct profile *profile, struct buf *out);
 /* For `hone check`: the resolved profile, then the plan in words. */
 void plan_write_text(const struct plan *p, const struct profile *profile, struct buf *out);

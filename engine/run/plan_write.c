@@ -105,6 +105,9 @@ void plan_write_text(const struct plan *p, const struct profile *profile, struct
     buf_printf(b, "learns           %.1f %% of %s tokens are trained, in at most %s parameters\n",
                percent(p->trained, p->tokens), text_count(x, p->tokens), text_count(y, most));
     for (int i = 0; i < p->warnings.n; i++) buf_printf(b, "! %s\n", p->warnings.list[i].text);
+    struct problems asked = {0};
+    for (int i = 0, n = plan_questions(p, &asked, b->a); i < n; i++)
+        buf_printf(b, "? %s A start asks first.\n", asked.list[i].text);
 }
 
 /* ---- for programs ---- */
@@ -213,6 +216,15 @@ static void json_model(const struct plan *p, struct buf *b)
     buf_printf(b, "}");
 }
 
+static void json_sentences(const char *key, const struct problems *p, struct buf *b)
+{
+    json_put_key(b, key);
+    buf_printf(b, "[");
+    for (int i = 0; i < p->n; i++)
+        buf_printf(b, "%s", i ? ", " : ""), json_put_text(b, text_of(p->list[i].text));
+    buf_printf(b, "]");
+}
+
 void plan_write_json(const struct plan *p, const struct profile *profile, struct buf *b)
 {
     struct buf yaml = buf_make(b->a);
@@ -244,9 +256,9 @@ void plan_write_json(const struct plan *p, const struct profile *profile, struct
     for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
     put_num(b, "seconds", p->seconds);
     put_text(b, "seconds_source", p->seconds_source);
-    json_put_key(b, "warnings");
-    buf_printf(b, "[");
-    for (int i = 0; i < p->warnings.n; i++)
-        buf_printf(b, "%s", i ? ", " : ""), json_put_text(b, text_of(p->warnings.list[i].text));
-    buf_printf(b, "]}\n");
+    struct problems asked = {0};
+    plan_questions(p, &asked, b->a);
+    json_sentences("warnings", &p->warnings, b);
+    json_sentences("questions", &asked, b);
+    buf_printf(b, "}\n");
 }

@@ -502,6 +502,51 @@ static void the_plan_says_what_a_person_asks(void **s)
     plan_close(&in);
 }
 
+static const char *with_silent_rows(int good, int silent)
+{
+    struct buf b = buf_make(&arena);
+    struct err err;
+    for (int i = 0; i < good; i++)
+        buf_printf(&b, "{\"prompt\": \"row %05d:\", \"completion\": \" the answer\"}\n", i);
+    for (int i = 0; i < silent; i++) /* cut off before its answer */
+        buf_printf(&b,
+                   "{\"prompt\": \"row %070d\", \"completion\": \" the answer\"}\n", i);
+    assert_true(file_replace(path_join(&arena, folder, "silent.jsonl"), buf_text(&b), &err));
+    return "base_model: tiny\nname: t\nmax_length: 64\ntemplate: plain\neval: {holdout: 0}\n"
+           "datasets: {quiet: {path: silent.jsonl}}\n";
+}
+
+static void more_than_one_row_in_a_hundred_that_teaches_nothing_wants_a_yes(void **s)
+{
+    (void)s;
+    static const struct {
+        int good, silent;
+        const char *says;
+    } rows[] = {{99, 0, NULL},
+                {99, 1, NULL},
+                {97, 2, "quiet: 2 of 99 rows (2.0 %) hold no trained token"},
+                {10, 90, "quiet: 90 of 100 rows (90.0 %) hold no trained token"}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct plan_inputs in;
+        struct profile pinned;
+        struct err err;
+        struct problems asked = {0};
+        struct buf json = buf_make(&arena), text = buf_make(&arena);
+        assert_true(plan_of(&in, &pinned, with_silent_rows(rows[i].good, rows[i].silent), &machine,
+                            &err));
+        assert_int_equal(plan_questions(&in.plan, NULL, &arena), rows[i].says != NULL);
+        plan_questions(&in.plan, &asked, &arena);
+        assert_int_equal(asked.n, rows[i].says != NULL);
+        plan_write_json(&in.plan, &pinned, &json);
+        plan_write_text(&in.plan, &pinned, &text);
+        if (rows[i].says) assert_non_null(strstr(asked.list[0].text, rows[i].says));
+        if (rows[i].says) assert_non_null(strstr(json.p, rows[i].says));
+        if (rows[i].says) assert_non_null(strstr(text.p, rows[i].says));
+        else assert_non_null(strstr(json.p, "\"questions\": []"));
+        plan_close(&in);
+    }
+}
+
 /* ---- presets ---- */
 
 /* Each preset parses, tells what it is, and makes a plan; where its model is not on this machine,
@@ -560,6 +605,7 @@ int main(void)
         cmocka_unit_test(a_tokenizer_larger_than_its_model_is_refused),
         cmocka_unit_test(the_time_comes_from_earlier_runs_of_the_same_kind),
         cmocka_unit_test(the_plan_says_what_a_person_asks),
+        cmocka_unit_test(more_than_one_row_in_a_hundred_that_teaches_nothing_wants_a_yes),
         cmocka_unit_test(every_preset_parses_and_checks),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -414,6 +414,29 @@ static void a_launch_waits_for_its_plan_and_is_refused_where_it_cannot_run(void 
     arena_drop(&a);
 }
 
+static void a_launch_of_rows_that_teach_nothing_asks_first(void **state)
+{
+    struct arena a = arena_make(0);
+    struct app *app = NEW(&a, struct app);
+    struct text plan = TEXT("{\"questions\": [\"zh: 312 of 9,100 rows (3.4 %) hold no trained "
+                            "token\"]}");
+    (void)state;
+    full(app, &a);
+    app->screen = SCREEN_PROFILE;
+    app->profile.plan_state = PLAN_MEASURING;
+    app_plan(app, plan, NULL);
+    type(app, "r");
+    assert_false(wished(app, WISH_LAUNCH));
+    assert_int_equal(app_top(app), POPUP_CONFIRM);
+    assert_non_null(strstr(app->confirm_text, "312 of 9,100"));
+    type(app, "n");
+    assert_true(!wished(app, WISH_LAUNCH) && app_top(app) == POPUP_NONE);
+    type(app, "ry");
+    assert_true(wished(app, WISH_LAUNCH) && app->profile.launching);
+    app_drop(app);
+    arena_drop(&a);
+}
+
 static void leaving_asks_only_while_a_run_lives(void **state)
 {
     struct arena a = arena_make(0);
@@ -564,6 +587,7 @@ int main(void)
         cmocka_unit_test(random_keys_never_break_anything),
         cmocka_unit_test(an_edit_changes_one_value_and_undo_takes_it_back),
         cmocka_unit_test(a_launch_waits_for_its_plan_and_is_refused_where_it_cannot_run),
+        cmocka_unit_test(a_launch_of_rows_that_teach_nothing_asks_first),
         cmocka_unit_test(leaving_asks_only_while_a_run_lives),
         cmocka_unit_test(the_chat_key_means_the_open_run_where_nobody_was_chosen),
         cmocka_unit_test(letters_are_text_while_a_field_has_the_keyboard),
