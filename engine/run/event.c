@@ -13,6 +13,8 @@ EVENTS(AS_LIST)
 #define AS_INFO(up, low, FIELDS) {#low, fields_##low, (int)COUNT(fields_##low)},
 const struct event_info event_infos[EV_KINDS] = {EVENTS(AS_INFO)};
 
+#define TEXT_MOST 2000
+
 static struct text cut(struct text t, size_t most)
 {
     if (t.n <= most) return t;
@@ -21,7 +23,7 @@ static struct text cut(struct text t, size_t most)
     return t;
 }
 
-/* One attempt: texts at most `most` bytes, into a buffer that is large enough for two of them
+/* One attempt: texts at most `most` bytes, into a buffer that is large enough for all of them
  * escaped. */
 static size_t write_line(const struct event *e, struct buf *b, size_t most)
 {
@@ -53,9 +55,9 @@ static size_t write_line(const struct event *e, struct buf *b, size_t most)
 
 size_t event_write(const struct event *e, char line[EVENT_LINE_MOST])
 {
-    char room[65536]; /* two texts of 2000 bytes, each byte escaped as six */
+    char room[8 * TEXT_MOST * 6 + EVENT_LINE_MOST]; /* eight texts, each byte escaped as six */
     struct buf b = {.p = room, .cap = sizeof room};
-    for (size_t most = 2000; write_line(e, &b, most) > EVENT_LINE_MOST; most /= 2) {}
+    for (size_t most = TEXT_MOST; write_line(e, &b, most) > EVENT_LINE_MOST; most /= 2) {}
     memcpy(line, room, b.n);
     return b.n;
 }

@@ -94,11 +94,27 @@ static void bad_sources_are_refused_with_line_and_column(void **state)
         {"\xEF\xBB\xBF{}", "t.json:1"}, {"[1] // c", "t.json:1"}, {"\"open", "t.json:1"}, {"\"\\", "t.json:1"},
         {"{\"a\\u0000b\": 1}", "t.json:1"},
         {"[1000000000000000019884624838656,\nx]", "t.json:2:1"},
-        {"[1000000000000000019884624838656, x]", "t.json:1:35"}};
+        {"[1000000000000000019884624838656, x]", "t.json:1:35"},
+        {"[1000000000000000019884624838656,1000000000000000019884624838656,x\n]", "t.json:1:66"}};
     for (size_t i = 0; i < COUNT(rows); i++) refused(rows[i].source, rows[i].says);
     const struct json *v;
     assert_false(json_parse(&v, TEXT("{\"a\" 1}"), "rows.jsonl:17", (struct json_limits){0}, &arena, &error));
     assert_non_null(strstr(error.text, "rows.jsonl:17:6: "));
+}
+
+static void a_nul_is_refused_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const char source[] = "[1, \"\xE4\xBD\xA0\",\n \xE4 2]";
+    char copy[sizeof source + 1];
+    const struct json *v;
+    for (size_t i = 0; i < sizeof source; i++) {
+        memcpy(copy, source, i), copy[i] = 0, memcpy(copy + i + 1, source + i, sizeof source - 1 - i);
+        assert_false(json_parse(&v, (struct text){copy, sizeof source}, "t.json", (struct json_limits){0}, &arena, &error));
+        assert_non_null(strstr(error.text, "a NUL byte"));
+    }
+    assert_false(json_parse(&v, (struct text){"[\n\xE4\xBD\xA0 1\0]", 9}, "t.json", (struct json_limits){0}, &arena, &error));
+    assert_string_equal(error.text, "t.json:2:4: bad JSON: a NUL byte");
 }
 
 static void escape_sequences_do_not_reach_the_message(void **state)
@@ -217,6 +233,7 @@ int main(void)
         cmocka_unit_test(integers_beyond_64_bits_are_numbers),
         cmocka_unit_test(many_keys_are_found),
         cmocka_unit_test(bad_sources_are_refused_with_line_and_column),
+        cmocka_unit_test(a_nul_is_refused_wherever_it_stands),
         cmocka_unit_test(escape_sequences_do_not_reach_the_message),
         cmocka_unit_test(limits_hold_before_anything_is_built),
         cmocka_unit_test(a_field_of_another_type_names_key_found_and_allowed),

@@ -1,6 +1,7 @@
 /* t_safetensors.c - the acceptance matrix of the header, folders and shards, conversions, writing. */
 #include "tests/test.h"
 #include "engine/format/safetensors.h"
+#include "tests/format/safetensors_matrix.h"
 #include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,104 +40,6 @@ static bool opens(const char *path)
     else assert_int_equal(arena.used, used);
     return ok;
 }
-
-#define T(name, dtype, shape, from, to) \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #from "," #to "]}"
-#define A4 T("a", "F32", "[1]", 0, 4)
-#define DEEP10 "[[[[[[[[[["
-
-/* data: bytes behind the header; says NULL: accepted, else a part of the sentence. */
-struct row { const char *what, *header; size_t data; const char *says; };
-static const struct row matrix[] = {
-    {"empty object", "{}", 0, NULL},
-    {"trailing white space", "{" A4 "} \n\t\r ", 4, NULL},
-    {"leading white space", " \n{" A4 "}", 4, NULL},
-    {"white space everywhere", "{ \"a\" : { \"shape\" : [ 1 ] , \"dtype\" : \"F32\" , \"data_offsets\" : [ 0 , 4 ] } }", 4, NULL},
-    {"rank 0", "{" T("a", "F32", "[]", 0, 4) "}", 4, NULL},
-    {"zero dimension", "{" T("a", "F32", "[0]", 0, 0) "}", 0, NULL},
-    {"two empty tensors between data", "{" A4 "," T("b", "I64", "[0,7]", 4, 4) "," T("c", "I8", "[7,0]", 4, 4) ","
-        T("d", "U8", "[2]", 4, 6) "}", 6, NULL},
-    {"header not a multiple of 8, data misaligned", "{" T("a", "U8", "[1]", 0, 1) "," T("b", "F64", "[1]", 1, 9) "}", 9, NULL},
-    {"order of data is not order of names", "{" T("b", "F32", "[1]", 0, 4) "," T("a", "F32", "[1]", 4, 8) "}", 8, NULL},
-    {"metadata", "{\"__metadata__\":{\"format\":\"pt\",\"x\":\"\\u00e9\\n\"}," A4 "}", 4, NULL},
-    {"metadata null", "{\"__metadata__\":null," A4 "}", 4, NULL},
-    {"metadata alone", "{\"__metadata__\":{}}", 0, NULL},
-    {"escaped name", "{" T("\\u0061\\ud83d\\ude00\\/", "F32", "[1]", 0, 4) "}", 4, NULL},
-    {"name with ../", "{" T("../../etc/passwd", "F32", "[1]", 0, 4) "}", 4, NULL},
-    {"rank 8", "{" T("a", "U8", "[1,1,1,1,1,1,1,1]", 0, 1) "}", 1, NULL},
-
-    {"byte order mark", "\xEF\xBB\xBF{}", 0, "byte 0: found byte 0xEF"},
-    {"array on top", "[]", 0, "found '['"},
-    {"text on top", "\"a\"", 0, "found '\"'"},
-    {"comment", "{/* c */}", 0, "found '/'"},
-    {"trailing comma", "{" A4 ",}", 4, "found '}'"},
-    {"trailing comma in a tensor", "{\"a\":{\"dtype\":\"F32\",}}", 4, "found '}'"},
-    {"trailing comma in a shape", "{" T("a", "F32", "[1,]", 0, 4) "}", 4, "found ']'"},
-    {"trailing garbage", "{" A4 "}x", 4, "where the end of the header belongs"},
-    {"two objects", "{}{}", 0, "where the end of the header belongs"},
-    {"header ends early", "{" "\"a\":{\"dtype\":\"F32\"", 0, "the header ends"},
-    {"hole at the start", "{" T("a", "F32", "[1]", 4, 8) "}", 8, "a hole"},
-    {"hole between", "{" A4 "," T("b", "F32", "[1]", 8, 12) "}", 12, "a hole"},
-    {"overlap", "{" A4 "," T("b", "F32", "[1]", 2, 6) "}", 6, "an overlap"},
-    {"same place twice", "{" A4 "," T("b", "F32", "[1]", 0, 4) "}", 4, "an overlap"},
-    {"data behind the last tensor", "{" A4 "}", 5, "5 bytes of data but its tensors take 4"},
-    {"data cut short", "{" A4 "}", 3, "cut short"},
-    {"end before begin", "{" T("a", "F32", "[1]", 4, 0) "}", 4, "before they begin"},
-    {"negative offset", "{" T("a", "F32", "[1]", -4, 0) "}", 4, "found '-'"},
-    {"negative zero", "{" T("a", "F32", "[1]", -0, 4) "}", 4, "found '-'"},
-    {"float offset", "{" T("a", "F32", "[1]", 0, 4.0) "}", 4, "found '.'"},
-    {"exponent", "{" T("a", "F32", "[1]", 0, 4e0) "}", 4, "found 'e'"},
-    {"leading zero", "{" T("a", "F32", "[1]", 00, 4) "}", 4, "starts with 0"},
-    {"offset beyond u64", "{" T("a", "F32", "[1]", 0, 99999999999999999999999) "}", 4, "over 2^48"},
-    {"three offsets", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", 4, "more than 2 numbers"},
-    {"one offset", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "1 numbers, not 2"},
-    {"offset a text", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[\"0\",4]}}", 4, "found '\"'"},
-    {"shape product overflows", "{" T("a", "F32", "[4294967296,4294967296]", 0, 0) "}", 0, "over 2^48"},
-    {"bytes overflow", "{" T("a", "F64", "[281474976710656]", 0, 8) "}", 8, "over 2^48"},
-    {"zero first hides an overflow", "{" T("a", "F32", "[0,4294967296,4294967296]", 0, 0) "}", 0, "over 2^48"},
-    {"zero last hides an overflow", "{" T("a", "F32", "[4294967296,4294967296,0]", 0, 0) "}", 0, "over 2^48"},
-    {"dimension over 2^48", "{" T("a", "F32", "[0,281474976710657]", 0, 0) "}", 0, "over 2^48"},
-    {"rank 9", "{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", 0, 1) "}", 1, "more than 8 numbers"},
-    {"same tensor twice, same place", "{" T("a", "U8", "[0]", 0, 0) "," T("a", "U8", "[0]", 0, 0) "}", 0, "a stands there twice"},
-    {"same tensor twice, other place", "{" A4 "," T("a", "F32", "[1]", 4, 8) "}", 8, "twice"},
-    {"same tensor under an escape", "{" A4 "," T("\\u0061", "F32", "[1]", 4, 8) "}", 8, "twice"},
-    {"same metadata key twice", "{\"__metadata__\":{\"k\":\"1\",\"k\":\"1\"}}", 0, "\"k\" twice"},
-    {"metadata twice", "{\"__metadata__\":{},\"__metadata__\":{}}", 0, "twice"},
-    {"metadata a number", "{\"__metadata__\":{\"k\":1}}", 0, "found '1'"},
-    {"metadata nested", "{\"__metadata__\":{\"k\":{}}}", 0, "found '{'"},
-    {"metadata a list", "{\"__metadata__\":[]}", 0, "found '['"},
-    {"metadata with NUL", "{\"__metadata__\":{\"k\":\"a\\u0000b\"}}", 0, "a NUL in __metadata__"},
-    {"metadata nul", "{\"__metadata__\":nul}", 0, "found 'n'"},
-    {"extra field", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", 4, "unknown field \"x\""},
-    {"field twice", "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "has dtype twice"},
-    {"field missing", "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "tensor a has no shape"},
-    {"tensor as array", "{\"a\":[\"F32\",[1],[0,4]]}", 4, "found '['"},
-    {"tensor null", "{\"a\":null}", 0, "found 'n'"},
-    {"nested deeply", "{\"a\":{\"shape\":" DEEP10 DEEP10 DEEP10 "]}}", 0, "found '['"},
-    {"empty name", "{" T("", "F32", "[1]", 0, 4) "}", 4, "name has 0 bytes"},
-    {"name with ESC", "{" T("a\\u001b[31m", "F32", "[1]", 0, 4) "}", 4, "control character U+001B"},
-    {"name with NUL", "{" T("a\\u0000b", "F32", "[1]", 0, 4) "}", 4, "control character U+0000"},
-    {"name with C1", "{" T("a\\u009b", "F32", "[1]", 0, 4) "}", 4, "control character U+009B"},
-    {"raw control byte", "{" T("a\x1b", "F32", "[1]", 0, 4) "}", 4, "control byte 0x1B"},
-    {"raw newline in a text", "{" T("a\n", "F32", "[1]", 0, 4) "}", 4, "control byte 0x0A"},
-    {"lone high surrogate", "{" T("\\ud800", "F32", "[1]", 0, 4) "}", 4, "surrogate"},
-    {"lone low surrogate", "{" T("\\udc00", "F32", "[1]", 0, 4) "}", 4, "surrogate"},
-    {"surrogates reversed", "{" T("\\ud83d\\ud83d", "F32", "[1]", 0, 4) "}", 4, "surrogate"},
-    {"overlong UTF-8", "{" T("\xC0\xAF", "F32", "[1]", 0, 4) "}", 4, "not UTF-8"},
-    {"surrogate in UTF-8", "{" T("\xED\xA0\x80", "F32", "[1]", 0, 4) "}", 4, "not UTF-8"},
-    {"cut UTF-8", "{" T("\xE2\x82", "F32", "[1]", 0, 4) "}", 4, "not UTF-8"},
-    {"bad escape", "{" T("\\x", "F32", "[1]", 0, 4) "}", 4, "unknown escape"},
-    {"bad \\u", "{" T("\\u12g4", "F32", "[1]", 0, 4) "}", 4, "hexadecimal"},
-    {"text without end", "{\"a", 4, "does not end"},
-    {"text ends in a backslash", "{\"a\\", 4, "unknown escape"},
-    {"unknown dtype", "{" T("a", "F33", "[1]", 0, 4) "}", 4, "unsupported dtype \"F33\""},
-    {"lower case dtype", "{" T("a", "f32", "[1]", 0, 4) "}", 4, "unsupported dtype \"f32\""},
-    {"F4", "{" T("a", "F4", "[3]", 0, 2) "}", 2, "unsupported dtype \"F4\""},
-    {"F6", "{" T("a", "F6_E2M3", "[4]", 0, 3) "}", 3, "unsupported dtype \"F6_E2M3\""},
-    {"F8_E8M0", "{" T("a", "F8_E8M0", "[4]", 0, 4) "}", 4, "unsupported dtype"},
-    {"C64", "{" T("a", "C64", "[1]", 0, 8) "}", 8, "unsupported dtype \"C64\""},
-    {"shape and offsets differ", "{" T("a", "F32", "[2]", 0, 4) "}", 4, "takes 8 bytes by shape and dtype but 4"},
-    {"true for a number", "{" T("a", "F32", "[true]", 0, 4) "}", 4, "found 't'"}};
 
 static void the_header_is_accepted_or_refused_as_the_matrix_says(void **state)
 {

@@ -110,6 +110,14 @@ static void a_long_text_is_cut_so_that_the_line_fits(void **state)
     assert_int_equal(back.sample.answer.n % 3, 0);
     memset(big, 1, 9000); /* each byte escaped as six */
     assert_true(event_write(&e, line) <= EVENT_LINE_MOST);
+    for (int k = 0; k < EV_KINDS; k++) { /* and so with every text of every kind */
+        e = (struct event){.kind = (enum event_kind)k, .has = EVENT_ALL};
+        for (int i = 0; i < event_infos[k].n; i++)
+            if (event_infos[k].fields[i].type == EVENT_STR)
+                *(struct text *)((char *)&e + event_infos[k].fields[i].at) = (struct text){big, 9000};
+        n = event_write(&e, line);
+        assert_true(n <= EVENT_LINE_MOST && line[n - 1] == '\n');
+    }
     arena_drop(&a);
 }
 

@@ -1,0 +1,235 @@
+/* fuzz.c - the frame around a harness: limits, leaks, seeds, files in memory. libFuzzer has main().
+ */
+#include "tests/fuzz/fuzz.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECONDS_MOST 1.0
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+int __sanitizer_install_malloc_and_free_hooks(void (*taken)(const volatile void *, size_t),
+                                              void (*given)(const volatile void *));
+size_t __sanitizer_get_allocated_size(const volatile void *p);
+
+static int64_t live, most;
+static bool counting, measuring;
+static double start, seconds;
+
+static void taken(const volatile void *p, size_t n)
+{
+    if (!counting || !p) return;
+    live += (int64_t)n;
+    if (measuring && live > most) most = live;
+}
+
+static void given(const volatile void *p)
+{
+    if (counting && p) live -= (int64_t)__sanitizer_get_allocated_size(p);
+}
+
+_Noreturn void fuzz_broken(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, what);
+    abort();
+}
+
+bool fuzz_harmless(struct text t, bool newlines)
+{
+    for (size_t i = 0; i < t.n;) {
+        int32_t c;
+        i += (size_t)utf8_decode(t.p + i, t.n - i, &c);
+        if (c == '\n' && newlines) continue;
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0xFEFF) return false;
+        if ((c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
+            (c >= 0x2060 && c <= 0x206F))
+            return false;
+        if (c >= 0xE0000 && c <= 0xE007F) return false;
+    }
+    return true;
+}
+
+void fuzz_sentence(const char *text)
+{
+    size_t n = strlen(text);
+    if (n == 0) fuzz_broken("the product", 0, "an error says why");
+    if (fuzz_harmless((struct text){text, n}, true)) return;
+    for (const char *p = text; *p; p++)
+        fprintf(stderr, (unsigned char)*p < 32 || *p == 127 ? "\\x%02x" : "%c", *p);
+    fuzz_broken("the product", 0, "a sentence holds nothing that acts on a terminal");
+}
+
+/* ---- files ---- */
+
+const char *fuzz_path(int slot, struct text content)
+{
+    static int fds[4] = {-1, -1, -1, -1};
+    static char paths[4][32];
+    if (fds[slot] < 0) {
+        fds[slot] = memfd_create("fuzz", MFD_CLOEXEC);
+        HOLDS(fds[slot] >= 0);
+        snprintf(paths[slot], sizeof paths[slot], "/proc/self/fd/%d", fds[slot]);
+    }
+    HOLDS(ftruncate(fds[slot], 0) == 0);
+    HOLDS(pwrite(fds[slot], content.p, content.n, 0) == (ssize_t)content.n);
+    return paths[slot];
+}
+
+static char folder_base[64];
+
+static void folder_end(void)
+{
+    struct err ignored;
+    if (folder_base[0]) dir_remove(folder_base, &ignored);
+}
+
+const char *fuzz_folder(void)
+{
+    static char path[96];
+    struct err err;
+    if (!folder_base[0]) {
+        snprintf(folder_base, sizeof folder_base, "%s/hone-fuzz-XXXXXX",
+                 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        HOLDS(mkdtemp(folder_base));
+        atexit(folder_end);
+        snprintf(path, sizeof path, "%s/d", folder_base);
+    } else HOLDS(dir_remove(path, &err));
+    HOLDS(mkdir(path, 0700) == 0);
+    return path;
+}
+
+void fuzz_put(const char *folder, const char *name, struct text content)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    HOLDS(fd >= 0 && write(fd, content.p, content.n) == (ssize_t)content.n);
+    close(fd);
+}
+
+/* ---- the input in parts ---- */
+
+struct text fuzz_until(struct text *rest, char mark)
+{
+    const char *end = rest->n ? memchr(rest->p, mark, rest->n) : NULL;
+    struct text part = {rest->p, end ? (size_t)(end - rest->p) : rest->n};
+    size_t taken_n = part.n + (end != NULL);
+    *rest = (struct text){rest->p + taken_n, rest->n - taken_n};
+    return part;
+}
+
+uint64_t fuzz_number(struct text *rest, int bytes)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < bytes && rest->n; i++, rest->p++, rest->n--)
+        v |= (uint64_t)(unsigned char)*rest->p << 8 * i;
+    return v;
+}
+
+/* ---- seeds ---- */
+
+static const char *seeds_dir;
+
+void seed(const void *p, size_t n)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%016llx", seeds_dir, (unsigned long long)hash64(p, n, 0));
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(p, 1, n, f) != n || fclose(f) != 0) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+}
+
+void seed_text(const char *terminated) { seed(terminated, strlen(terminated)); }
+
+void seed_file(const char *path)
+{
+    struct arena a = arena_make(0);
+    struct err err;
+    struct text t;
+    if (file_read(&t, path, 1 << 24, &a, &err)) seed(t.p, t.n);
+    else fprintf(stderr, "%s\n", err.text), exit(1);
+    arena_drop(&a);
+}
+
+void seed_folder(const char *path, const char *end)
+{
+    struct arena a = arena_make(0);
+    struct err err;
+    char **names;
+    int n;
+    if (!dir_list(&names, &n, path, &a, &err)) fprintf(stderr, "%s\n", err.text), exit(1);
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(names[i]), m = strlen(end);
+        const char *file = path_join(&a, path, names[i]);
+        if (len >= m && strcmp(names[i] + len - m, end) == 0 && !path_is_dir(file)) seed_file(file);
+    }
+    arena_drop(&a);
+}
+
+/* ---- libFuzzer's two doors ---- */
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    seeds_dir = getenv("HONE_SEEDS");
+    if (seeds_dir) {
+        fuzz_seeds();
+        exit(0);
+    }
+    __sanitizer_install_malloc_and_free_hooks(taken, given);
+    return 0;
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void fuzz_oracle(void)
+{
+    if (measuring) seconds = cpu_seconds() - start;
+    measuring = false;
+}
+
+static int lowest_descriptor(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(fd);
+    return fd;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    static int runs;
+    struct arena a = arena_make(0);
+    int descriptor = lowest_descriptor();
+    start = cpu_seconds();
+    live = most = 0;
+    counting = measuring = true;
+    fuzz((struct text){(const char *)p, n},
+         &a); /* p is a block of its own size: a byte too far is seen */
+    fuzz_oracle();
+    arena_drop(&a);
+    counting = false;
+    int64_t allowed = fuzz_limits.floor + fuzz_limits.times * (int64_t)n;
+    if (most > allowed)
+        fprintf(stderr, "%zu bytes took %lld bytes of memory; %lld are allowed\n", n,
+                (long long)most, (long long)allowed);
+    HOLDS(most <= allowed);
+    if (seconds > SECONDS_MOST) fprintf(stderr, "%zu bytes took %.2f s\n", n, seconds);
+    HOLDS(seconds <= SECONDS_MOST);
+    if (++runs > 2) { /* the first ones open what stays open */
+        HOLDS(live == 0);
+        HOLDS(lowest_descriptor() == descriptor);
+    }
+    return 0;
+}
