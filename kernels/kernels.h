@@ -18,12 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KERNELS_ABI 1
+#define KERNELS_ABI 2
 
 struct device;                     /* the backend's own */
 struct pool;
 
-enum dtype { F32, BF16, I32, DTYPES };
+enum dtype { F32, BF16, I32, U8, DTYPES };
 size_t dtype_bytes(enum dtype t);
 
 /* ld: elements from a row to the next. Does not own p. p == NULL: absent, where a line allows it. */
@@ -66,6 +66,7 @@ struct block {
     float max_norm;                   /* in: 0 = no clipping */
     float inv_trained;                /* in: 1 / trained tokens of the whole step */
     double norm_limit, loss_limit;    /* in: above it the update is left out; 0 = no limit */
+    uint64_t key;                     /* in: kernels_key() of what rounds narrow moments at random */
     double sumsq, loss;               /* out: sum of squared gradients; sum of token losses */
     float clip;                       /* out: what gradients are multiplied with */
     int32_t skipped;                  /* out: 1 = the update was left out (not finite, or over a limit) */
@@ -73,11 +74,33 @@ struct block {
 
 /* One row of the flat table that adamw walks: n elements that are trained together. */
 struct slot {
-    float *w, *g, *m, *v;             /* masters, gradients, first and second moments */
+    float *w;                         /* masters */
+    void *g, *m, *v;                  /* gradients, first and second moments */
+    float *m_scale, *v_scale;         /* of U8 moments: one a block of the slot's elements */
     int64_t n;
+    enum dtype gradient, moment;      /* F32 or BF16; F32, BF16 or U8 */
     float weight_decay;               /* decoupled; 0 for rows that do not decay */
     float lr_scale;                   /* 1, or a group's own factor */
 };
+
+/* Narrow moments. An update reads them, works in F32 and rounds the new ones at random, to the two
+ * neighbours with the probabilities that make their mean the true value (else a change smaller than
+ * half a step of the type would never be kept). Element i of all slots in a row draws
+ * r = kernels_random_at(block->key, i): its high half for m, its low half for v.
+ *
+ * BF16: the 16 bits are added below the type's last bit, then cut off.
+ * U8: dynamic quantisation (Dettmers et al. 2021) with eight for ten, so that its borders are exact.
+ * MOMENT_BLOCK elements from the slot's first share a scale; a value is sign scale value(c). Of
+ * the 2^S codes c of a sign (m: S = 7 and the sign in bit 7; v: S = 8, no sign) those of
+ * [2^e, 2^(e+1)) divide [8^(e-S), 8^(e+1-S)) evenly, and 0 is 0:
+ *
+ *   value(c) = 8^(e-S) (7 c / 2^e - 6), e = floor(log2 c);   0 between 0 and 1: linear
+ *
+ * scale = the block's largest value / value(2^S - 1), or 0 where that value is under MOMENT_LEAST.
+ * A place p between two codes becomes floor(p + r / 2^16), and 1 at least where a v is not 0, so
+ * that no divisor vanishes under a first moment that is still there. */
+enum { MOMENT_BLOCK = 256, MOMENT_SIGNED = 7, MOMENT_UNSIGNED = 8 };
+#define MOMENT_LEAST 1e-30f
 
 /* Causal; heads is a multiple of kv_heads (GQA); head_dim is even and at most ATTENTION_HEAD_DIM. */
 #define ATTENTION_HEAD_DIM 256

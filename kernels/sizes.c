@@ -2,7 +2,7 @@
 #include "kernels/kernels.h"
 
 size_t dtype_bytes(enum dtype t) {
-    static const size_t bytes[DTYPES] = {[F32] = 4, [BF16] = 2, [I32] = 4};
+    static const size_t bytes[DTYPES] = {[F32] = 4, [BF16] = 2, [I32] = 4, [U8] = 1};
     return bytes[t];
 }
 

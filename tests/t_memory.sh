@@ -5,7 +5,9 @@
 cc -shared -fPIC -O1 -o "$dir/count.so" tests/engine/count.c -ldl || exit 2
 planned() { sed -n 's/.*"bytes_planned":\([0-9]*\).*/\1/p' "$1/events.jsonl" | head -n 1; }
 
-for p in full bf16 lora; do
+sed 's/^stages:/optimizer: {state_dtype: 8bit}\n&/' "$dir/full.yaml" > "$dir/codes.yaml"
+sed 's/^stages:/optimizer: {state_dtype: bf16}\n&/' "$dir/lora.yaml" > "$dir/halves.yaml"
+for p in full bf16 lora codes halves; do
     rm -f "$dir/count"
     HONE_COUNT=$dir/count LD_PRELOAD=$dir/count.so "$hone" train "$dir/$p.yaml" --run-dir "$dir/$p-run" --set eval.every_steps=0 \
         --set save.every_steps=0 > "$dir/out" 2>&1
@@ -23,6 +25,31 @@ for p in full bf16 lora; do
     cat "$dir/count" >> "$dir/out"
     check "$p: nothing is allocated between steps" still
 done
+
+# Moments in fewer bits: the same run from its profile, with another number of threads, and killed and resumed.
+killed_and_resumed() { # PROFILE CALL
+    rm -f "$dir/hits"
+    HONE_FAULT="any:$2:kill" HONE_FAULT_HITS=$dir/hits LD_PRELOAD=$dir/faults.so \
+        "$hone" train "$dir/$1.yaml" --run-dir "$dir/$1-$2" > "$dir/out" 2>&1
+    [ -s "$dir/hits" ] || { echo "the fault at call $2 was never reached" >> "$dir/out"; return 1; }
+    for again in 1 2 3; do
+        [ "$(state_word "$dir/$1-$2")" = done ] && break
+        "$hone" resume "$dir/$1-$2" >> "$dir/out" 2>&1
+    done
+    same_run "$dir/$1" "$dir/$1-$2"
+}
+for p in codes halves; do
+    "$hone" train "$dir/$p.yaml" --run-dir "$dir/$p" > "$dir/out" 2>&1
+    check "$p: the run ends" [ "$(state_word "$dir/$p")" = done ]
+    "$hone" train "$dir/$p.yaml" --run-dir "$dir/$p-again" --threads 3 > "$dir/out" 2>&1
+    check "$p: three threads give the same bits" same_run "$dir/$p" "$dir/$p-again"
+    for n in 75 118; do check "$p: killed at call $n it resumes to the same bits" killed_and_resumed $p $n; done
+done
+smaller() {
+    for p in full codes; do ls -l "$dir/$p"*/ckpt/*20/training.safetensors | awk '{ print $5; exit }'; done > "$dir/out"
+    [ "$(sed -n 2p "$dir/out")" -lt $(($(sed -n 1p "$dir/out") * 3 / 5)) ]
+}
+check "codes: the training state takes under three fifths of a whole one's" smaller
 
 "$hone" train "$dir/full.yaml" --run-dir "$dir/rss" --set stages.1.max_steps=4000 --set eval.every_steps=0 > "$dir/out" 2>&1 &
 trains() { [ "$(state_word "$dir/rss")" = training ] && grep -q '"step":20,' "$dir/rss/events.jsonl"; }

@@ -263,6 +263,13 @@ static bool read_raw(const struct tensors *t, const struct tensor *x, int64_t fi
     return file_read_at(t->fds[x->file], out, (size_t)(n * size), x->at + first * size, t->paths[x->file], err);
 }
 
+bool tensors_read_raw(const struct tensors *t, const struct tensor *x, int64_t at, int64_t bytes, void *out,
+                      struct err *err)
+{
+    BUG_IF(at < 0 || bytes < 0 || at > x->bytes - bytes);
+    return file_read_at(t->fds[x->file], out, (size_t)bytes, x->at + at, t->paths[x->file], err);
+}
+
 bool tensors_read_f32(const struct tensors *t, const struct tensor *x, int64_t first, int64_t n, float *out,
                       struct err *err)
 {

@@ -42,6 +42,15 @@ static unsigned packing_of(const struct blueprint *b, int param)
     return PACK_FORWARD | (back ? PACK_BACKWARD : 0u);
 }
 
+/* Blocks of codes of a param's trained pieces: none is of two pieces, so each is saved whole. */
+static int64_t moment_blocks(const struct blueprint *b, const struct param *p)
+{
+    int64_t blocks = 0;
+    for (int i = p->piece; i < p->piece + p->n_pieces; i++)
+        if (b->parts.pieces[i].trained) blocks += piece_blocks(&b->parts.pieces[i]);
+    return blocks;
+}
+
 static void storage_make(struct making *m, int param)
 {
     struct blueprint *b = m->b;
@@ -54,6 +63,7 @@ static void storage_make(struct making *m, int param)
                           .packed = -1,
                           .grad = -1,
                           .moments = -1,
+                          .scales = -1,
                           .type = wide ? F32 : b->training.frozen,
                           .packing = packing_of(b, param)};
     /* BF16 in memory with products in F32: widened as it is read, a packed copy would double it. */
@@ -68,7 +78,10 @@ static void storage_make(struct making *m, int param)
         trained += (int64_t)b->parts.runs[r].rows * b->parts.runs[r].cols;
     if (!trained) return;
     s->grad = row_add(m, p->name, OWN_GRADIENTS, p->layer, trained * 4);
-    s->moments = row_add(m, p->name, OWN_MOMENTS, p->layer, trained * 8);
+    s->moments = row_add(m, p->name, OWN_MOMENTS, p->layer,
+                         2 * trained * (int64_t)dtype_bytes(b->training.moments));
+    if (b->training.moments == U8)
+        s->scales = row_add(m, p->name, OWN_MOMENTS, p->layer, 2 * 4 * moment_blocks(b, p));
     b->layout.parameters_trained += trained;
     if (param_is_lora(p)) b->layout.parameters_lora += trained;
 }
@@ -258,6 +271,8 @@ static bool shape_check(const struct model_config *c, const struct training *t,
                     "of cache is not "
                     "possible",
                     s->rows, s->longest, s->loss_rows, s->cache_tokens);
+    if (t->moments != F32 && t->moments != BF16 && t->moments != U8)
+        return fail(err, "moments are kept as fp32, bf16 or 8bit; nothing else is built");
     if ((t->compute != F32 && t->compute != BF16) || (t->frozen != F32 && t->frozen != BF16))
         return fail(err, "weights are multiplied and kept as fp32 or bf16; nothing else is built");
     if (c->head_dim > ATTENTION_HEAD_DIM || c->head_dim % 2)

@@ -12,10 +12,10 @@
  * hand-written pass over such a block in reading order (forward.c, backward.c): no graph, no
  * autograd.
  *
- * Masters, moments and gradients of what is trained are F32. Weights are multiplied in the compute
- * type: F32, or BF16 through a packed copy made after each update. What is frozen lies in memory
- * once, as F32 or BF16 (`frozen`), packed once. The residual stream is F32; other activations are
- * of the compute type.
+ * Masters and gradients of what is trained are F32; moments are F32, BF16 or codes of 8 bits with
+ * scales (U8, kernels.h). Weights are multiplied in the compute type: F32, or BF16 through a packed
+ * copy made after each update. What is frozen lies in memory once, as F32 or BF16 (`frozen`), packed
+ * once. The residual stream is F32; other activations are of the compute type.
  *
  * A model belongs to the thread that owns its device. */
 #ifndef HONE_MODEL_H
@@ -75,6 +75,7 @@ struct training {
                                           0) only used; 0: a given one is merged as it is loaded */
     enum dtype compute;                /* F32 or BF16 */
     enum dtype frozen;                 /* storage of what is frozen: F32 or BF16 */
+    enum dtype moments;                /* storage of AdamW's: F32, BF16 or U8 */
     enum recompute recompute;
     float neftune_alpha;
     bool decay_all;                    /* weight decay on vectors too; else on matrices only (which
@@ -193,7 +194,8 @@ bool model_save(struct model *m, const char *dir, enum tensor_type type, bool me
 /* adapter_config.json and adapter_model.safetensors as PEFT reads them. */
 bool model_save_adapter(struct model *m, const char *dir, const char *base, struct saved *saved,
                         struct err *err);
-/* training.safetensors: NAME (F32 masters of what is trained), NAME.m, NAME.v. */
+/* training.safetensors: NAME (F32 masters of what is trained), NAME.m, NAME.v in the type that they
+ * are kept in, and of U8 ones NAME.m.scale, NAME.v.scale: the state bit by bit. */
 bool model_save_training(struct model *m, const char *dir, struct saved *saved, struct err *err);
 int64_t model_save_bytes(const struct model_config *c, const struct training *t,
                          enum tensor_type type); /* all files together */

@@ -126,16 +126,20 @@ bool origin_rows(const struct model *m, int piece, int first, int rows, float *o
            merge_given(m, p, first, rows, out, a, err);
 }
 
-bool origin_moments(const struct model *m, int piece, const char *suffix, int first, int rows,
-                    float *out, struct err *err)
+bool origin_moments(const struct model *m, const struct tensor_row *row, int64_t at, int64_t bytes,
+                    void *out, struct err *err)
 {
-    const struct piece *p = &m->b.parts.pieces[piece];
-    char name[600];
-    snprintf(name, sizeof name, "%s%s", p->name, suffix);
     const struct tensor *t =
-        m->origin.has_training ? tensors_find(&m->origin.training, name) : NULL;
+        m->origin.has_training ? tensors_find(&m->origin.training, row->name) : NULL;
+    int64_t elements = row->dims[0] * (row->rank == 2 ? row->dims[1] : 1);
     if (!t)
-        return fail(err, "the checkpoint has no %s, so its optimizer's state is not whole", name);
-    return fits(t, p, err) && tensors_read_f32(&m->origin.training, t, (int64_t)first * p->cols,
-                                               (int64_t)rows * p->cols, out, err);
+        return fail(err, "the checkpoint has no %s, so its optimizer's state is not whole",
+                    row->name);
+    if (t->type != row->type || t->elements != elements)
+        return fail(err,
+                    "the checkpoint has %s as %lld elements of %s; this stage keeps %lld of %s: "
+                    "its optimizer.state_dtype must be the one it was saved with",
+                    row->name, (long long)t->elements, tensor_type_name(t->type),
+                    (long long)elements, tensor_type_name(row->type));
+    return tensors_read_raw(&m->origin.training, t, at, bytes, out, err);
 }

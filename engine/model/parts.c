@@ -27,6 +27,11 @@ bool param_is_lora(const struct param *p)
     return p->kind == KIND_LORA_A || p->kind == KIND_LORA_B;
 }
 
+int64_t piece_blocks(const struct piece *p)
+{
+    return ((int64_t)p->rows * p->cols + MOMENT_BLOCK - 1) / MOMENT_BLOCK;
+}
+
 float lora_scale(const struct lora *l)
 {
     return l->rank_stabilised ? l->alpha / sqrtf((float)l->rank) : l->alpha / (float)l->rank;

@@ -84,6 +84,7 @@ struct flops { double row, pair, label, again_row, again_pair; };
 struct flops flops_make(const struct parts *p, const struct model_config *c,
                         const struct training *t);
 
+int64_t piece_blocks(const struct piece *p);     /* of moments that are codes: each has a scale */
 bool param_is_vector(const struct param *p);
 bool param_is_lora(const struct param *p);
 float lora_scale(const struct lora *l);

@@ -32,20 +32,18 @@ static struct tensor_row row_of(const struct parts *parts, const struct piece *p
     return r;
 }
 
-/* The tensors of a file in the order in which they are written: of training state NAME, NAME.m,
- * NAME.v. */
-static int rows_of(struct tensor_row **out, const struct parts *parts, enum content content,
-                   enum tensor_type type, struct arena *a)
+/* The tensors of a file in the order in which they are written: of training state NAME, then its
+ * moments. */
+static int rows_of(struct tensor_row **out, const struct parts *parts, const struct training *t,
+                   enum content content, enum tensor_type type, struct arena *a)
 {
-    static const char *const suffixes[] = {"", ".m", ".v"};
-    int n = 0, each = content == CONTENT_TRAINING ? 3 : 1;
+    int n = 0, each = content == CONTENT_TRAINING ? 1 + MOMENT_TENSORS : 1;
     *out = NEW_N(a, struct tensor_row, (int64_t)parts->n_pieces * each);
     for (int i = 0; i < parts->n_pieces; i++) {
         const struct piece *p = &parts->pieces[i];
         if (!belongs(parts, p, content)) continue;
-        for (int s = 0; s < each; s++)
-            (*out)[n++] =
-                row_of(parts, p, s ? arena_printf(a, "%s%s", p->name, suffixes[s]) : p->name, type);
+        (*out)[n++] = row_of(parts, p, p->name, type);
+        if (content == CONTENT_TRAINING) n += moment_rows(*out + n, parts, t, i, a);
     }
     return n;
 }
@@ -67,13 +65,14 @@ static bool piece_write(const struct writing *x, int piece, struct err *err)
 
 static bool moments_write(const struct writing *x, int piece, struct err *err)
 {
-    const struct piece *p = &x->m->b.parts.pieces[piece];
-    int most = piece_rows_most(x->m, p);
-    for (int which = 0; which < 2; which++)
-        for (int first = 0; first < p->rows; first += most) {
-            int rows = p->rows - first < most ? p->rows - first : most;
-            if (!moment_read(x->m, piece, which, first, rows, x->m->host.piece, err) ||
-                !tensors_write_f32(x->w, x->m->host.piece, (int64_t)rows * p->cols, err))
+    struct span spans[MOMENT_TENSORS];
+    int n = moment_spans(spans, x->m, piece);
+    int64_t most = x->m->host.piece_n * 4;
+    for (int i = 0; i < n; i++)
+        for (int64_t at = 0; at < spans[i].bytes; at += most) {
+            int64_t bytes = spans[i].bytes - at < most ? spans[i].bytes - at : most;
+            if (!span_read(x->m, spans[i].at + at, bytes, err) ||
+                !tensors_write_raw(x->w, x->m->host.piece, bytes, err))
                 return false;
         }
     return true;
@@ -95,7 +94,7 @@ static bool tensors_save(struct model *m, const char *dir, const char *name, enu
     struct tensor_row *rows;
     struct writing x = {.m = m, .merge = merge && m->b.training.lora.rank > 0, .a = &a};
     struct saved_file *f = saved_add(saved, name);
-    int n = rows_of(&rows, &m->b.parts, content, type, &a);
+    int n = rows_of(&rows, &m->b.parts, &m->b.training, content, type, &a);
     bool ok = !m->in_flight || model_wait(m, err);
     ok = ok && tensors_create(&x.w, path_join(&a, dir, name), rows, n, metadata, 1, &a, err);
     if (ok) {
@@ -252,10 +251,10 @@ int64_t model_save_bytes(const struct model_config *c, const struct training *t,
     bool adapter = t->lora.rank > 0;
     parts_make(&parts, c, &t->lora, &a);
     parts_train(&parts, c, t, &a, &ignored); /* a layout was made of it, so it is right */
-    int n = rows_of(&rows, &parts, adapter ? CONTENT_ADAPTER : CONTENT_WEIGHTS,
+    int n = rows_of(&rows, &parts, t, adapter ? CONTENT_ADAPTER : CONTENT_WEIGHTS,
                     adapter ? T_F32 : type, &a);
     int64_t bytes = SMALL + tensors_file_bytes(rows, n, metadata, 1);
-    n = rows_of(&rows, &parts, CONTENT_TRAINING, T_F32, &a);
+    n = rows_of(&rows, &parts, t, CONTENT_TRAINING, T_F32, &a);
     bytes += tensors_file_bytes(rows, n, metadata, 1);
     arena_drop(&a);
     return bytes;
@@ -297,19 +296,16 @@ bool model_hash(struct model *m, char out[33], struct err *err)
     struct hash h;
     bool ok = true;
     hash_start(&h, &a);
-    for (int i = 0; ok && i < m->n_slots; i++)
-        for (int part = 0; ok && part < 3; part++) {
-            const float *from = part == 0   ? m->slots[i].w
-                                : part == 1 ? m->slots[i].m
-                                            : m->slots[i].v;
-            for (int64_t at = 0; ok && at < m->slots[i].n; at += m->host.piece_n) {
-                int64_t n =
-                    m->slots[i].n - at < m->host.piece_n ? m->slots[i].n - at : m->host.piece_n;
-                m->k->download(m->d, m->host.piece, from + at, (size_t)n * 4);
-                ok = model_wait(m, err);
-                hash_add(&h, m->host.piece, (size_t)n * 4);
+    for (int i = 0; ok && i < m->n_slots; i++) {
+        struct span spans[SLOT_SPANS];
+        int n = slot_spans(spans, m, i);
+        for (int k = 0; ok && k < n; k++)
+            for (int64_t at = 0, most = m->host.piece_n * 4; ok && at < spans[k].bytes; at += most) {
+                int64_t bytes = spans[k].bytes - at < most ? spans[k].bytes - at : most;
+                ok = span_read(m, spans[k].at + at, bytes, err);
+                hash_add(&h, m->host.piece, (size_t)bytes);
             }
-        }
+    }
     hash_text(&h, out);
     arena_drop(&a);
     return ok;

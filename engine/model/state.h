@@ -23,6 +23,8 @@ struct host {
     uint16_t *half;                         /* [piece_n] */
 };
 
+struct place { int slot; int64_t at; };
+
 struct model {
     struct blueprint b;
     const struct kernels *k;
@@ -30,7 +32,8 @@ struct model {
     struct arena *a;
     char *base;                             /* device memory: b.layout.bytes */
     struct weight *weights;                 /* [n_params] */
-    struct slot *slots; int n_slots;
+    struct slot *slots; int n_slots;        /* one a run; of moments that are codes, one a piece */
+    struct place *places;                   /* [n_pieces]: where a trained piece lies in them */
     struct origin origin;
     struct host host;
     const struct json *config_json;
@@ -42,7 +45,7 @@ struct model {
 };
 
 /* Sites of random numbers in a step. */
-enum site { SITE_NEFTUNE, SITE_LORA, SITES = SITE_LORA + PRODUCTS };
+enum site { SITE_NEFTUNE, SITE_LORA, SITE_MOMENTS = SITE_LORA + PRODUCTS, SITES };
 
 /* How blocks are run: a step (labels follow), a reading without gradients, or tokens onto the
  * cache. */
@@ -117,17 +120,33 @@ void origin_close(struct origin *s);
  * seed. */
 bool origin_rows(const struct model *m, int piece, int first, int rows, float *out, struct arena *a,
                  struct err *err);
-bool origin_moments(const struct model *m, int piece, const char *suffix, int first, int rows,
-                    float *out, struct err *err);
+/* Bytes at .. of a checkpoint's tensor, which must be as `row` says: name, type and elements. */
+bool origin_moments(const struct model *m, const struct tensor_row *row, int64_t at, int64_t bytes,
+                    void *out, struct err *err);
 
 /* ---- weights.c ---- */
 /* Rows first .. of a piece as they are now: from the device where it is trained, else from the
  * files. */
 bool piece_read(struct model *m, int piece, int first, int rows, float *out, struct arena *a,
                 struct err *err);
-/* m (which 0) or v (1) of a trained piece. */
-bool moment_read(struct model *m, int piece, int which, int first, int rows, float *out,
-                 struct err *err);
+
+/* ---- moments.c: what the optimizer keeps ---- */
+void slots_make(struct model *m);
+void moments_clear(struct model *m);
+bool moments_load(struct model *m, struct err *err);
+/* The tensors of a trained piece in the order of a checkpoint: m, v, and their scales where they
+ * are codes. How many. */
+enum { MOMENT_TENSORS = 4 };
+int moment_rows(struct tensor_row out[MOMENT_TENSORS], const struct parts *parts,
+                const struct training *t, int piece, struct arena *a);
+/* The same as memory of the device. */
+struct span { char *at; int64_t bytes; };
+int moment_spans(struct span out[MOMENT_TENSORS], const struct model *m, int piece);
+/* A slot's masters and moments, for a hash over all of them. */
+enum { SLOT_SPANS = 1 + MOMENT_TENSORS };
+int slot_spans(struct span out[SLOT_SPANS], const struct model *m, int slot);
+/* Bytes of the device into the host's staging: at most piece_n * 4. */
+bool span_read(struct model *m, const char *at, int64_t bytes, struct err *err);
 void weights_settle(struct model *m); /* what is trained, after it changed */
 int piece_rows_most(const struct model *m, const struct piece *p); /* rows that fit the staging */
 #endif

@@ -8,7 +8,8 @@ static void gradients_clear(struct model *m)
 {
     for (int i = 0; i < m->b.parts.n_runs; i++) {
         const struct run *r = &m->b.parts.runs[i];
-        m->k->fill(m->d, mat_make(m->slots[i].g, r->rows, r->cols, F32), 0);
+        float *g = (float *)buffer_at(m, m->b.storage[r->param].grad) + r->at;
+        m->k->fill(m->d, mat_make(g, r->rows, r->cols, F32), 0);
     }
 }
 
@@ -26,7 +27,9 @@ void model_begin(struct model *m, const struct update *u)
                        .max_norm = u->max_norm,
                        .inv_trained = u->trained > 0 ? (float)(1 / (double)u->trained) : 0,
                        .norm_limit = u->norm_limit,
-                       .loss_limit = u->loss_limit};
+                       .loss_limit = u->loss_limit,
+                       .key = kernels_key((struct draw){
+                           .seed = m->seed, .step = (uint32_t)u->step, .site = SITE_MOMENTS})};
     m->k->upload(m->d, buffer_at(m, m->b.block), &m->host.block, sizeof m->host.block);
     gradients_clear(m);
     m->in_flight = true;

@@ -92,74 +92,6 @@ void weights_settle(struct model *m)
             m->k->settle(m->d, &m->weights[i], m->b.storage[i].packing);
 }
 
-/* ---- optimizer ---- */
-
-/* Elements of a param's trained rows: what its gradient has, and half of its moments. */
-static int64_t trained_elements(const struct model *m, int param)
-{
-    return m->b.layout.rows[m->b.storage[param].grad].bytes / 4;
-}
-
-static void slots_make(struct model *m)
-{
-    m->slots = NEW_N(m->a, struct slot, m->b.parts.n_runs + 1);
-    for (int i = 0; i < m->b.parts.n_runs; i++) {
-        const struct run *r = &m->b.parts.runs[i];
-        const struct storage *s = &m->b.storage[r->param];
-        bool bias = m->b.parts.params[r->param].kind == KIND_BIAS;
-        float *moments = buffer_at(m, s->moments);
-        m->slots[m->n_slots++] = (struct slot){
-            .w = (float *)buffer_at(m, s->w) + (bias ? r->first : (int64_t)r->first * r->cols),
-            .g = (float *)buffer_at(m, s->grad) + r->at, .m = moments + r->at,
-            .v = moments + trained_elements(m, r->param) + r->at, .n = (int64_t)r->rows * r->cols,
-            .weight_decay = r->decay, .lr_scale = 1};
-    }
-}
-
-/* The slot that a trained piece lies in, and its first element there. */
-static const struct slot *slot_of(const struct model *m, const struct piece *p, int64_t *at)
-{
-    const struct param *q = &m->b.parts.params[p->param];
-    int i = q->run;
-    while (i + 1 < q->run + q->n_runs && m->b.parts.runs[i + 1].first <= p->first) i++;
-    int64_t before = p->first - m->b.parts.runs[i].first;
-    *at = q->kind == KIND_BIAS ? before : before * p->cols;
-    return &m->slots[i];
-}
-
-static bool moments_load(struct model *m, struct err *err)
-{
-    static const char *const suffixes[] = {".m", ".v"};
-    for (int i = 0; i < m->b.parts.n_pieces; i++) {
-        const struct piece *p = &m->b.parts.pieces[i];
-        int64_t at;
-        if (!p->trained) continue;
-        const struct slot *s = slot_of(m, p, &at);
-        int most = piece_rows_most(m, p);
-        for (int first = 0; first < p->rows; first += most)
-            for (int which = 0; which < 2; which++) {
-                int rows = p->rows - first < most ? p->rows - first : most;
-                float *to = (which ? s->v : s->m) + at + (int64_t)first * p->cols;
-                if (!origin_moments(m, i, suffixes[which], first, rows, m->host.piece, err) ||
-                    !upload_wait(m, to, m->host.piece, (size_t)rows * (size_t)p->cols * 4, err))
-                    return false;
-            }
-    }
-    return true;
-}
-
-static void moments_clear(struct model *m)
-{
-    for (int i = 0; i < m->n_slots; i++) {
-        int64_t most = 1 << 30;
-        for (int64_t at = 0; at < m->slots[i].n; at += most) {
-            int n = (int)(m->slots[i].n - at < most ? m->slots[i].n - at : most);
-            m->k->fill(m->d, mat_make(m->slots[i].m + at, 1, n, F32), 0);
-            m->k->fill(m->d, mat_make(m->slots[i].v + at, 1, n, F32), 0);
-        }
-    }
-}
-
 /* ---- out again ---- */
 
 static bool download_wait(struct model *m, float *to, const float *from, int64_t n, struct err *err)
@@ -180,16 +112,6 @@ bool piece_read(struct model *m, int piece, int first, int rows, float *out, str
         (q->kind == KIND_BIAS ? p->first : (int64_t)p->first * p->cols) + (int64_t)first * p->cols;
     return download_wait(m, out, (const float *)buffer_at(m, s->w) + at, (int64_t)rows * p->cols,
                          err);
-}
-
-bool moment_read(struct model *m, int piece, int which, int first, int rows, float *out,
-                 struct err *err)
-{
-    const struct piece *p = &m->b.parts.pieces[piece];
-    int64_t at;
-    const struct slot *s = slot_of(m, p, &at);
-    return download_wait(m, out, (which ? s->v : s->m) + at + (int64_t)first * p->cols,
-                         (int64_t)rows * p->cols, err);
 }
 
 /* ---- the model ---- */

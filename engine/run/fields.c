@@ -202,8 +202,9 @@ const struct field profile_fields[] = {
     {"optimizer.decay", SCOPE_SETTINGS, FIELD_CHOICE, "", 0, 0, "matrices", "matrices | all",
      "What decays: matrices alone, or norms and biases too.", true, STORE_FLAG, SET(decay_all), 0,
      0, NULL},
-    {"optimizer.state_dtype", SCOPE_SETTINGS, FIELD_CHOICE, "", 0, 0, "fp32", NULL,
-     "The type that AdamW's moments are kept in.", false, STORE_NOTHING, 0, 0, 0, NULL},
+    {"optimizer.state_dtype", SCOPE_SETTINGS, FIELD_CHOICE, "", 0, 0, "fp32", "fp32 | bf16 | 8bit",
+     "The type that AdamW's moments are kept in: 8, 4 or 2 bytes a trained parameter.", true,
+     STORE_ENUM, SET(moments), 0, STATE_FP32, NULL},
 
     {"max_grad_norm", SCOPE_SETTINGS, FIELD_NUM, "", 0, 1e6, "1.0", NULL,
      "Gradients longer than this are shortened to it; 0: never.", true, STORE_NUM,

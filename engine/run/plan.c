@@ -114,10 +114,13 @@ static enum dtype frozen_of(const struct plan *plan)
 static bool training_of(struct training *out, const struct plan *plan, const struct settings *s,
                         struct err *err)
 {
+    static const enum dtype moments[] = {
+        [STATE_FP32] = F32, [STATE_BF16] = BF16, [STATE_8BIT] = U8};
     *out = (struct training){.parts = s->train,
                              .n_parts = s->n_train,
                              .compute = plan->compute,
                              .frozen = frozen_of(plan),
+                             .moments = moments[s->moments],
                              .neftune_alpha = (float)s->neftune_alpha,
                              .decay_all = s->decay_all,
                              .weight_decay = (float)s->weight_decay};

@@ -17,6 +17,8 @@
 
 enum schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE, SCHEDULE_WSD };
 
+enum state_dtype { STATE_FP32, STATE_BF16, STATE_8BIT };
+
 /* What a stage can say; at the root of the file it is the default of all stages. */
 struct settings {
     const char *const *train; int n_train;      /* {"full"}, {"lora"} or a list of parts */
@@ -28,6 +30,7 @@ struct settings {
     int64_t warmup_steps; /* warmup_steps -1: by ratio */
     enum schedule schedule;
     double beta1, beta2, eps, weight_decay; bool decay_all;
+    enum state_dtype moments;
     double max_grad_norm;
     int64_t batch_tokens;
     int micro_batch_size, gradient_accumulation_steps; /* 0: chosen by the plan */

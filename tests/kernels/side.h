@@ -117,6 +117,20 @@ static inline struct mat side_mat(struct side *s, unsigned id, int rows, int col
     return m;
 }
 
+/* What a moment of a slot stands for, worked out anew from kernels.h. */
+static inline float side_moment(const struct slot *s, bool second, int64_t i) {
+    const void *p = second ? s->v : s->m;
+    if (s->moment != U8) {
+        struct mat row = mat_make((void *)(uintptr_t)p, 1, (int)s->n, s->moment);
+        return side_float(&row, 0, (int)i);
+    }
+    int segments = second ? 8 : 7, code = ((const uint8_t *)p)[i] & (second ? 255 : 127), e = 0;
+    double scale = (double)(second ? s->v_scale : s->m_scale)[i / 256];
+    while (code >> (e + 1)) e++;
+    double value = code ? pow(8, e - segments) * (7.0 * code / pow(2, e) - 6) : 0;
+    return (float)(scale * value * (!second && ((const uint8_t *)p)[i] & 128 ? -1 : 1));
+}
+
 static inline int32_t *side_ints(struct side *s, const int32_t *v, int n) {
     int32_t *p = side_take(s, (size_t)n * sizeof *p + 64);
     if (n) s->k->upload(s->d, p, v, (size_t)n * sizeof *p);

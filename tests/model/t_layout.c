@@ -86,6 +86,7 @@ static void the_plan_is_what_is_asked_for(void **state)
         t.training.compute = i & 4 ? BF16 : F32;
         t.training.frozen = i & 8 ? BF16 : F32;
         t.training.recompute = (enum recompute)(i / 16 % 3);
+        t.training.moments = (const enum dtype[]){F32, U8, BF16}[i % 3];
         t.training.lora.dropout = lora && i & 64 ? 0.1f : 0;
         if (i & 32) t.shape.cache_tokens = 17;
         if (i / 64 == 2) t.training.n_parts = 0;

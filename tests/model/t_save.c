@@ -126,11 +126,13 @@ static void prepare(struct tiny *t, bool lora, enum dtype compute, const char *b
 static void two_and_two_steps_are_four(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 8; kind++) {
+    static const enum dtype moments[] = {F32, BF16, U8};
+    for (int kind = 0; kind < 24; kind++) {
         const char *backend = kind & 4 ? "cpu" : "ref";
         struct tiny t;
         char hashes[3][33];
         prepare(&t, kind & 1, kind & 2 ? BF16 : F32, backend);
+        t.training.moments = moments[kind / 8];
         tiny_open(&t);
         train(&t, 1, 2);
         struct saved saved = {.n = 0};
@@ -167,6 +169,55 @@ static void a_checkpoint_without_moments_is_no_resume(void **state)
                             t.d, &t.a, &t.err));
     assert_non_null(strstr(t.err.text, "model.embed_tokens.weight.m"));
     tiny_close(&t);
+}
+
+/* The state of one type is no state of another, and says which it is. */
+static void moments_of_another_type_are_no_resume(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct saved saved = {.n = 0};
+    assert_true(tiny_begin(&t, "gqa", "ref", 1));
+    t.training.moments = U8;
+    tiny_open(&t);
+    train(&t, 1, 1);
+    char *dir = folder(&t);
+    assert_true(model_save_training(t.m, dir, &saved, &t.err));
+    tiny_shut(&t);
+    t.training.moments = BF16;
+    t.files.training = path_join(&t.a, dir, "training.safetensors");
+    t.files.moments = true;
+    assert_true(layout_make(&t.layout, &t.config, &t.training, &t.shape, &t.info, &t.a, &t.err));
+    assert_false(model_open(&t.m, &t.config, &t.training, &t.shape, &t.layout, &t.files, 1, t.k,
+                            t.d, &t.a, &t.err));
+    assert_non_null(strstr(t.err.text, "as 3072 elements of U8; this stage keeps 3072 of BF16"));
+    assert_non_null(strstr(t.err.text, "optimizer.state_dtype"));
+    tiny_close(&t);
+}
+
+/* What a checkpoint promises to take is what it takes, in every type. */
+static void a_checkpoint_takes_what_was_said(void **state)
+{
+    (void)state;
+    static const enum dtype moments[] = {F32, BF16, U8};
+    int64_t took[3];
+    for (int i = 0; i < 3; i++) {
+        struct tiny t;
+        struct saved saved = {.n = 0};
+        assert_true(tiny_begin(&t, "odd", "ref", 1)); /* rows that are no whole blocks */
+        t.training.moments = moments[i];
+        tiny_open(&t);
+        train(&t, 1, 1);
+        char *dir = folder(&t);
+        assert_true(model_save_training(t.m, dir, &saved, &t.err));
+        took[i] = saved.files[0].bytes;
+        assert_true(model_save(t.m, dir, T_BF16, false, &saved, &t.err));
+        int64_t all = 0, said = model_save_bytes(&t.config, &t.training, T_BF16);
+        for (int k = 0; k < saved.n; k++) all += saved.files[k].bytes;
+        assert_true(all <= said && said - all < 8192);
+        tiny_close(&t);
+    }
+    assert_true(took[0] > took[1] && took[1] > took[2]);
 }
 
 static void masters_win_over_the_base_by_name(void **state)
@@ -228,10 +279,12 @@ static void moments_begin_at_zero(void **state)
     tiny_open(&t);
     for (int i = 0; i < t.m->b.parts.n_pieces; i++) {
         const struct piece *p = &t.m->b.parts.pieces[i];
-        for (int which = 0; which < 2 && p->trained; which++) {
-            float x[64];
-            assert_true(moment_read(t.m, i, which, 0, p->rows, x, &t.err));
-            for (int k = 0; k < p->rows * p->cols; k++) assert_true(x[k] == 0);
+        struct span spans[MOMENT_TENSORS];
+        int n = p->trained ? moment_spans(spans, t.m, i) : 0;
+        for (int k = 0; k < n; k++) {
+            assert_true(span_read(t.m, spans[k].at, spans[k].bytes, &t.err));
+            for (int64_t b = 0; b < spans[k].bytes; b++)
+                assert_int_equal(((char *)t.m->host.piece)[b], 0);
         }
     }
     tiny_close(&t);
@@ -468,6 +521,8 @@ int main(void)
         cmocka_unit_test(what_is_frozen_is_saved_as_the_file_has_it),
         cmocka_unit_test(two_and_two_steps_are_four),
         cmocka_unit_test(a_checkpoint_without_moments_is_no_resume),
+        cmocka_unit_test(moments_of_another_type_are_no_resume),
+        cmocka_unit_test(a_checkpoint_takes_what_was_said),
         cmocka_unit_test(masters_win_over_the_base_by_name),
         cmocka_unit_test(what_is_frozen_comes_from_the_base),
         cmocka_unit_test(moments_begin_at_zero),

@@ -133,7 +133,9 @@ static const struct { const char *path, *value, *reads, *fails;
     {"gradient_checkpointing", "full", "full", NULL},
     {"optimizer.decay", "all", "all", NULL},
     {"optimizer.eps", "1e-7", "1e-07", NULL},
-    {"optimizer.state_dtype", "fp32", "", NULL},
+    {"optimizer.state_dtype", "fp32", "fp32", NULL},
+    {"optimizer.state_dtype", "8bit", "8bit", NULL},
+    {"optimizer.state_dtype", "int8", NULL, "allowed is fp32 | bf16 | 8bit"},
     {"packing", "none", "none", NULL},
 };
 
@@ -208,17 +210,15 @@ static const struct { const char *yaml, *all;
      "3:72: vocabulary.init is not built yet\n"
      "4:16: clean.rules: a list is not built yet; only none is\n"
      "4:31: clean.dedup: exact is not built yet; only none is\n"},
-    {LEAST "parallel: {data: 2, zero_stage: 3, tensor: 2, pipeline: 2, offload: cpu}\noptimizer: "
-           "{state_dtype: bf16}\n"
+    {LEAST "parallel: {data: 2, zero_stage: 3, tensor: 2, pipeline: 2, offload: cpu}\n"
            "guards: {non_finite: rollback, spike_action: rollback}\n",
      "3:18: parallel.data: 2 is not built yet; only auto | 1 is\n"
      "3:33: parallel.zero_stage: 3 is not built yet; only 1 is\n"
      "3:44: parallel.tensor: 2 is not built yet; only 1 is\n"
      "3:57: parallel.pipeline: 2 is not built yet; only 1 is\n"
      "3:69: parallel.offload: cpu is not built yet; only none is\n"
-     "4:26: optimizer.state_dtype: bf16 is not built yet; only fp32 is\n"
-     "5:22: guards.non_finite: rollback is not built yet; allowed is skip | stop\n"
-     "5:46: guards.spike_action: rollback is not built yet; allowed is warn | skip | stop\n"},
+     "4:22: guards.non_finite: rollback is not built yet; allowed is skip | stop\n"
+     "4:46: guards.spike_action: rollback is not built yet; allowed is warn | skip | stop\n"},
     /* YAML that a profile does not need */
     {"base_model: &x m\ndatasets: {a: {path: *x}}\nname: !!str y\n",
      "1:13: an anchor (&x) is not allowed here; write the value out\n"
