@@ -67,7 +67,12 @@ static void show(struct watch *w, const struct event *e)
                (long long)e->start.threads, (int)e->start.dtype.n, e->start.dtype.p,
                (long long)e->start.steps, text_bytes(bytes, e->start.bytes_planned));
         break;
-    case EV_RESUMED: printf("resumed after step %lld\n", (long long)e->resumed.step); break;
+    case EV_RESUMED:
+        printf("resumed after step %lld, %.*s: ", (long long)e->resumed.step,
+               (int)e->resumed.exact.n, e->resumed.exact.p);
+        print_safe(e->resumed.why);
+        printf("\n");
+        break;
     case EV_STAGE: show_text("stage", e->stage.name); break;
     case EV_VALIDATION:
         printf("  validation loss %.4f at step %lld%s\n", e->validation.loss,

@@ -82,8 +82,9 @@ static void on_resumed(struct fold *f, const struct event *e)
     if (f->best_step > step) f->best_step = -1;
     f->step = step;
     f->seconds = 0;
-    line(f, e->t, STYLE_PLAIN, "resumed after step %lld from %.*s", (long long)step,
-         SHOWN(e->resumed.from));
+    bool close = text_is(e->resumed.exact, "close");
+    line(f, e->t, close ? STYLE_WARN : STYLE_PLAIN, "resumed after step %lld from %.*s, %.*s: %.*s",
+         (long long)step, SHOWN(e->resumed.from), SHOWN(e->resumed.exact), SHOWN(e->resumed.why));
 }
 
 static void on_stage(struct fold *f, const struct event *e)

@@ -71,6 +71,7 @@ struct source_report {
 /* A source whose tokens are ready. */
 struct source {
     struct source_spec spec;
+    char key[33];                         /* a hash of all that decides its tokens: file, tokenizer, template */
     struct source_report report;
     int64_t documents, held_out;          /* numbers of both kinds */
     struct token_cache *cache;            /* private to the module */

@@ -353,6 +353,7 @@ bool source_prepare(struct source *out, const struct source_spec *spec,
                        ? false
                        : fail(err, "the token cache in %s vanished; start again", s->cache_dir);
     }
+    memcpy(out->key, key, sizeof key);
     out->report = out->cache->report;
     if (fit(out, s, a, err) &&
         (out->report.tokens_trained > 0 || nothing_to_learn(spec, s, &out->report, err)))

@@ -1,11 +1,11 @@
 /* checkpoint.c - RUN/ckpt/000200: a whole model folder that cannot be half there.
  *
- *   model.safetensors, config.json     the model in its own dtype (full training, or merged beside
- * an adapter) adapter_model.safetensors, ...     the adapter as PEFT reads it (LoRA)
- *   training.safetensors               F32 masters and moments of what is trained, by tensor name
- *   tokenizer files                    copied from the base, so the folder loads anywhere
- *   train.json                         the manifest, written last: progress, and size and XXH3-128
- * of every file
+ *   model.safetensors, config.json   the model in its own dtype (full training, or merged beside an
+ *                                    adapter)
+ *   adapter_model.safetensors, ...   the adapter as PEFT reads it (LoRA)
+ *   training.safetensors             F32 masters and moments of what is trained, by tensor name
+ *   tokenizer files                  copied from the base, so the folder loads anywhere
+ *   train.json                       the manifest (manifest.c), written last
  *
  * Order is the promise: everything is written into ckpt/.tmp-STEP-PID and synced, then the
  * manifest, then the folder is synced and renamed, then its parent is synced. Only then is it
@@ -19,69 +19,128 @@
 #include <string.h>
 #include <unistd.h>
 
-static void put_int(struct buf *b, const char *key, int64_t v)
-{
-    json_put_key(b, key);
-    json_put_int(b, v);
-}
-static void put_num(struct buf *b, const char *key, double v)
-{
-    json_put_key(b, key);
-    json_put_num(b, v);
-}
-static void put_str(struct buf *b, const char *key, const char *v)
-{
-    json_put_key(b, key);
-    json_put_text(b, text_of(v ? v : ""));
-}
+/* ---- reading ---- */
 
-/* Relative to the run folder where it lies inside, so that a run can be moved. */
-static const char *within(const char *run_dir, const char *path)
+static bool hash_is(int fd, int64_t size, struct text want, const char *path, struct err *err)
 {
-    size_t n = strlen(run_dir);
-    return path && strncmp(path, run_dir, n) == 0 && path[n] == '/' ? path + n + 1 : path;
-}
-
-static bool manifest_write(const struct checkpoint_job *job, const struct saved *saved,
-                           const char *dir, struct arena *a, struct err *err)
-{
-    struct buf b = buf_make(a);
-    const struct progress *p = &job->progress;
-    buf_put(&b, "{", 1);
-    put_int(&b, "v", 1);
-    put_int(&b, "step", p->step);
-    put_int(&b, "stage", p->stage);
-    put_str(&b, "stage_name", job->stage_name);
-    put_int(&b, "stage_step", p->stage_step);
-    put_num(&b, "validation", p->validation);
-    put_num(&b, "best", p->best);
-    put_num(&b, "learning_rate", p->learning_rate);
-    put_num(&b, "spike_mean", p->spike_mean);
-    put_num(&b, "spike_var", p->spike_var);
-    put_int(&b, "spike_n", p->spike_n);
-    put_int(&b, "skipped_in_row", p->skipped_in_row);
-    put_int(&b, "seed", job->seed);
-    put_int(&b, "adapter", job->adapter);
-    put_int(&b, "is_best", job->is_best);
-    put_str(&b, "base", within(job->run_dir, job->base));
-    put_str(&b, "backend", job->device.backend);
-    put_str(&b, "isa", job->device.isa);
-    put_str(&b, "library", job->device.library);
-    put_str(&b, "dtype", job->dtype);
-    put_str(&b, "hone", HONE_VERSION);
-    put_num(&b, "t", now_unix());
-    json_put_key(&b, "files");
-    for (int i = 0; i < saved->n; i++) {
-        buf_put(&b, i ? "," : "[", 1);
-        buf_put(&b, "{", 1);
-        put_str(&b, "name", saved->files[i].name);
-        put_int(&b, "bytes", saved->files[i].bytes);
-        put_str(&b, "xxh3", saved->files[i].hash);
-        buf_put(&b, "}", 1);
+    enum { PIECE = 4 << 20 };
+    char found[33];
+    struct hash h;
+    struct arena a = arena_make(0);
+    bool ok = true;
+    hash_start(&h, &a);
+    char *p = arena_take(&a, 1, PIECE);
+    for (int64_t at = 0; ok && at < size; at += PIECE) {
+        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        ok = file_read_at(fd, p, n, at, path, err);
+        hash_add(&h, p, n);
     }
-    buf_printf(&b, "%s]}\n", saved->n ? "" : "[");
-    return file_replace(run_path(a, dir, "train.json"), buf_text(&b), err);
+    ok = ok &&
+         (text_equal(text_of(hash_text(&h, found)), want) ||
+          fail(err, "%s is damaged: its bytes do not have the hash that %s lists", path, MANIFEST));
+    arena_drop(&a);
+    return ok;
 }
+
+static bool file_is_whole(const char *dir, const struct json *f, bool verify, struct arena *a,
+                          struct err *err)
+{
+    struct text name = {0}, want = {0};
+    int64_t bytes = 0, size;
+    int fd;
+    if (!json_get_text(&name, f, "name", dir, err) || !json_get_text(&want, f, "xxh3", dir, err) ||
+        !json_get_int(&bytes, f, "bytes", 0, INT64_MAX, dir, err))
+        return false;
+    if (name.n == 0 || memchr(name.p, '/', name.n))
+        return fail(err, "%s lists no plain file name", dir);
+    const char *path = path_join(a, dir, name.p);
+    if (!file_open(&fd, &size, path, err)) return false;
+    bool ok = size == bytes || fail(err, "%s has %lld bytes and %s lists %lld", path,
+                                    (long long)size, MANIFEST, (long long)bytes);
+    ok = ok && (!verify || hash_is(fd, size, want, path, err));
+    close(fd);
+    return ok;
+}
+
+static bool checkpoint_read(struct checkpoint *c, const char *run_dir, const char *name,
+                            bool verify, struct arena *a, struct err *err)
+{
+    struct manifest m;
+    const char *path = arena_printf(a, "%s/ckpt/%s", run_dir, name);
+    if (!manifest_read(&m, path, a, err)) return false;
+    for (int i = 0; i < m.files->n; i++)
+        if (!file_is_whole(path, &m.files->items[i], verify, a, err)) return false;
+    *c = (struct checkpoint){.name = name,
+                             .path = path,
+                             .step = m.progress.step,
+                             .stage = m.progress.stage,
+                             .stage_step = m.progress.stage_step,
+                             .validation = m.progress.validation,
+                             .learning_rate = m.progress.learning_rate,
+                             .adapter = m.adapter,
+                             .base = m.base[0] ? path_join(a, run_dir, m.base) : ""};
+    return true;
+}
+
+static bool is_number(const char *name)
+{
+    return name[0] && strspn(name, "0123456789") == strlen(name);
+}
+
+static int64_t step_named(const char *name) { return strtoll(name, NULL, 10); }
+
+static int newest_first(const void *x, const void *y)
+{
+    const struct checkpoint *a = x, *b = y;
+    return a->step < b->step ? 1 : a->step > b->step ? -1 : strcmp(b->name, a->name);
+}
+
+bool checkpoint_list(struct checkpoint **out, int *n, const char *run_dir, bool verify,
+                     struct arena *a, struct err *err)
+{
+    char **names;
+    int all, cap = 0;
+    const char *ckpt = run_path(a, run_dir, "ckpt");
+    struct checkpoint *list = NULL;
+    *n = 0;
+    *out = NULL;
+    if (!path_exists(ckpt)) return true;
+    if (!dir_list(&names, &all, ckpt, a, err)) return false;
+    for (int i = 0; i < all; i++) {
+        struct checkpoint c;
+        struct err why;
+        if (!is_number(names[i]) || !checkpoint_read(&c, run_dir, names[i], verify, a, &why))
+            continue;
+        ROOM(a, list, *n, cap);
+        list[(*n)++] = c;
+    }
+    if (*n) qsort(list, (size_t)*n, sizeof *list, newest_first);
+    *out = list;
+    return true;
+}
+
+bool checkpoint_newest(struct checkpoint *out, const char *run_dir, struct arena *a,
+                       struct err *damage)
+{
+    char **names;
+    int n = 0, best;
+    const char *ckpt = run_path(a, run_dir, "ckpt");
+    damage->text[0] = 0;
+    struct err why = {.text = ""};
+    if (!path_exists(ckpt) || !dir_list(&names, &n, ckpt, a, damage)) return false;
+    for (;;) {
+        best = -1;
+        for (int i = 0; i < n; i++)
+            if (is_number(names[i]) && (best < 0 || step_named(names[i]) > step_named(names[best])))
+                best = i;
+        if (best < 0) return false;
+        if (checkpoint_read(out, run_dir, names[best], true, a, &why)) return true;
+        if (!damage->text[0]) *damage = why;
+        names[best] = "";
+    }
+}
+
+/* ---- saving ---- */
 
 static bool write_all(const struct checkpoint_job *job, struct model *m, const char *dir,
                       struct saved *saved, struct arena *a, struct err *err)
@@ -100,13 +159,11 @@ static bool write_all(const struct checkpoint_job *job, struct model *m, const c
 static bool make_way(const char *final, const char *run_dir, bool *there, struct arena *a,
                      struct err *err)
 {
-    struct checkpoint *list;
-    int n;
+    struct checkpoint same;
+    struct err broken;
     *there = false;
     if (!path_exists(final)) return true;
-    if (!checkpoint_list(&list, &n, run_dir, true, a, err)) return false;
-    for (int i = 0; i < n; i++)
-        if (strcmp(list[i].path, final) == 0) *there = true;
+    *there = checkpoint_read(&same, run_dir, path_base(final), true, a, &broken);
     if (*there) return true;
     const char *aside =
         arena_printf(a, "%s/ckpt/.bad-%s-%d", run_dir, path_base(final), (int)getpid());
@@ -155,118 +212,17 @@ bool checkpoint_save(const struct checkpoint_job *job, struct model *m, int64_t 
     return ok;
 }
 
-/* ---- reading ---- */
-
-static bool file_is_whole(const char *dir, const struct json *f, bool verify, struct arena *a)
-{
-    struct err why;
-    struct text name = {0}, want = {0}, t;
-    int64_t bytes = 0, size;
-    int fd;
-    if (!json_get_text(&name, f, "name", dir, &why) ||
-        !json_get_text(&want, f, "xxh3", dir, &why) ||
-        !json_get_int(&bytes, f, "bytes", 0, INT64_MAX, dir, &why) || memchr(name.p, '/', name.n))
-        return false;
-    const char *path = path_join(a, dir, name.p);
-    if (!file_open(&fd, &size, path, &why)) return false;
-    bool ok = size == bytes;
-    if (ok && verify) {
-        char found[33];
-        struct hash h;
-        struct arena piece = arena_make(0);
-        enum { PIECE = 4 << 20 };
-        hash_start(&h, &piece);
-        char *p = arena_take(&piece, 1, PIECE);
-        for (int64_t at = 0; ok && at < size; at += PIECE) {
-            size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
-            ok = file_read_at(fd, p, n, at, path, &why);
-            hash_add(&h, p, n);
-        }
-        t = text_of(hash_text(&h, found));
-        ok = ok && text_equal(t, want);
-        arena_drop(&piece);
-    }
-    close(fd);
-    return ok;
-}
-
-static bool checkpoint_read(struct checkpoint *c, const char *run_dir, const char *name,
-                            bool verify, struct arena *a)
-{
-    struct err why;
-    const struct json *o, *files;
-    int64_t adapter = 0;
-    struct text base = {0};
-    *c = (struct checkpoint){
-        .name = name, .path = arena_printf(a, "%s/ckpt/%s", run_dir, name), .validation = NAN};
-    const char *path = run_path(a, c->path, "train.json");
-    if (!json_read(&o, path, (struct json_limits){.bytes = 1 << 20, .depth = 8}, a, &why) ||
-        !json_get_int(&c->step, o, "step", 0, INT64_MAX, path, &why) ||
-        !json_get_int(&c->stage, o, "stage", 0, 1000, path, &why) ||
-        !json_get_int(&c->stage_step, o, "stage_step", 0, INT64_MAX, path, &why) ||
-        !json_get_int(&adapter, o, "adapter", 0, 1, path, &why) ||
-        !json_get_num(&c->validation, o, "validation", -HUGE_VAL, HUGE_VAL, path, &why) ||
-        !json_get_num(&c->learning_rate, o, "learning_rate", 0, HUGE_VAL, path, &why) ||
-        !json_get_text(&base, o, "base", path, &why))
-        return false;
-    files = json_get(o, "files");
-    if (!files || files->kind != JSON_ARRAY || files->n == 0) return false;
-    for (int i = 0; i < files->n; i++)
-        if (!file_is_whole(c->path, &files->items[i], verify, a)) return false;
-    c->adapter = adapter;
-    c->base = base.n ? path_join(a, run_dir, arena_string(a, base.p, base.n)) : "";
-    return true;
-}
-
-bool checkpoint_list(struct checkpoint **out, int *n, const char *run_dir, bool verify,
-                     struct arena *a, struct err *err)
-{
-    char **names;
-    int all, cap = 0;
-    const char *ckpt = run_path(a, run_dir, "ckpt");
-    struct checkpoint *list = NULL;
-    *n = 0;
-    *out = NULL;
-    if (!path_exists(ckpt)) return true;
-    if (!dir_list(&names, &all, ckpt, a, err)) return false;
-    for (int i = all - 1; i >= 0; i--) {
-        struct checkpoint c;
-        if (names[i][0] == '.' || strspn(names[i], "0123456789") != strlen(names[i])) continue;
-        if (!checkpoint_read(&c, run_dir, names[i], verify, a)) continue;
-        ROOM(a, list, *n, cap);
-        list[(*n)++] = c;
-    }
-    *out = list;
-    return true;
-}
-
-bool checkpoint_progress(struct progress *out, const struct checkpoint *c, struct arena *a,
-                         struct err *err)
-{
-    const char *path = run_path(a, c->path, "train.json");
-    const struct json *o;
-    *out = (struct progress){.step = c->step,
-                             .stage = c->stage,
-                             .stage_step = c->stage_step,
-                             .best = NAN,
-                             .validation = c->validation,
-                             .learning_rate = c->learning_rate};
-    return json_read(&o, path, (struct json_limits){.bytes = 1 << 20, .depth = 8}, a, err) &&
-           json_get_num(&out->best, o, "best", -HUGE_VAL, HUGE_VAL, path, err) &&
-           json_get_num(&out->spike_mean, o, "spike_mean", -HUGE_VAL, HUGE_VAL, path, err) &&
-           json_get_num(&out->spike_var, o, "spike_var", 0, HUGE_VAL, path, err) &&
-           json_get_int(&out->spike_n, o, "spike_n", 0, INT64_MAX, path, err) &&
-           json_get_int(&out->skipped_in_row, o, "skipped_in_row", 0, INT64_MAX, path, err);
-}
-
 /* ---- dropping ---- */
 
+/* The new name must be on the disk before the files go, or a power cut could leave the old name on
+ * a folder that is half empty. */
 static bool drop(const struct checkpoint *c, const char *run_dir, struct arena *a, struct err *err)
 {
-    const char *aside = arena_printf(a, "%s/ckpt/.del-%s", run_dir, c->name);
+    const char *ckpt = run_path(a, run_dir, "ckpt");
+    const char *aside = arena_printf(a, "%s/.del-%s", ckpt, c->name);
     if (rename(c->path, aside) != 0)
         return fail_errno(err, "cannot drop the old checkpoint %s", c->path);
-    return dir_remove(aside, err);
+    return dir_sync(ckpt, err) && dir_remove(aside, err);
 }
 
 static int best_of(const struct checkpoint *list, int n)
@@ -279,13 +235,14 @@ static int best_of(const struct checkpoint *list, int n)
     return best;
 }
 
-bool checkpoint_rotate(const char *run_dir, int limit, bool keep_best, const char *needed,
-                       struct arena *a, struct err *err)
+bool checkpoint_rotate(const char *run_dir, int64_t newest, int limit, bool keep_best,
+                       const char *needed, struct arena *a, struct err *err)
 {
     struct checkpoint *list;
     int n;
     if (limit <= 0) return true;
     if (!checkpoint_list(&list, &n, run_dir, false, a, err)) return false;
+    while (n > 0 && list[0].step > newest) list++, n--;
     int best = keep_best ? best_of(list, n) : -1;
     for (int i = limit; i < n; i++) {
         bool wanted = i == best || (needed && strcmp(needed, list[i].path) == 0);

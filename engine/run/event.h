@@ -27,7 +27,9 @@
     F(k, INT, bytes_planned, "B", "device memory that the plan promised, largest stage")
 #define RESUMED_FIELDS(F, k) \
     F(k, INT, step, "", "the step that the run continues after; what was lived beyond it is dropped") \
-    F(k, STR, from, "", "the checkpoint")
+    F(k, STR, from, "", "the checkpoint") \
+    F(k, STR, exact, "", "exact: the bits go on as if it had never stopped; close: something differs") \
+    F(k, STR, why, "", "what differs, or that nothing does")
 #define STAGE_FIELDS(F, k) \
     F(k, INT, index, "", "which stage of the profile begins, from 0") \
     F(k, STR, name, "", "its name") \

@@ -245,6 +245,12 @@ static void to_cache(const char *path, const struct places *p, const char *key, 
         say(LOG_WARN, "the measurement of this machine is not kept: %s", ignored.text);
 }
 
+bool machine_remembered(struct machine *out, const struct places *p, struct arena *a)
+{
+    *out = (struct machine){0};
+    return from_cache(out, path_join(a, p->home, "machine.json"), machine_key(p, a), a);
+}
+
 bool machine_probe(struct machine *out, const struct places *p, struct arena *a, struct err *err)
 {
     *out = (struct machine){0};

@@ -28,6 +28,8 @@ struct machine {
     char problem[200];                   /* why a backend could not be used, or "" */
 };
 bool machine_probe(struct machine *out, const struct places *p, struct arena *a, struct err *err);
+/* What was measured before, where it still counts: measures nothing. */
+bool machine_remembered(struct machine *out, const struct places *p, struct arena *a);
 /* The other side: measures with the backend loaded and prints the JSON that machine_probe reads. */
 bool machine_measure(struct buf *json, const char *backend, const struct places *p, struct arena *a,
                      struct err *err);

@@ -49,8 +49,7 @@ static bool save_once(struct train *t, const char *why, struct err *err)
                                  .type = t->in.plan.model.type,
                                  .progress = t->at,
                                  .seed = t->profile.seed,
-                                 .device = t->machine.device,
-                                 .dtype = t->profile.dtype,
+                                 .maker = t->maker,
                                  .is_best = t->at.validation == t->at.best};
     struct arena_mark mark = arena_mark(&t->stage_arena);
     int64_t bytes;
@@ -63,8 +62,12 @@ static bool save_once(struct train *t, const char *why, struct err *err)
             .kind = EV_SAVED,
             .saved = {t->at.step, text_of(path), bytes, now_monotonic() - t0, text_of(why)}};
         journal_write(&t->journal, &e);
-        ok = checkpoint_rotate(t->dir, t->profile.save.total_limit, t->profile.save.keep_best,
-                               adapter ? t->last.base : NULL, &t->stage_arena, err);
+        if (!checkpoint_rotate(t->dir, t->at.step, t->profile.save.total_limit,
+                               t->profile.save.keep_best, adapter ? t->last.base : NULL,
+                               &t->stage_arena, err))
+            journal_note(&t->journal, "warning", t->at.step,
+                         "the checkpoint is saved, but an older one could not be dropped: %s",
+                         err->text);
     }
     arena_back(&t->stage_arena, mark);
     return ok;

@@ -12,6 +12,22 @@
 
 /* ---- preparing ---- */
 
+/* The peaks that `hone check` promised by, so that a start does not wait for a measurement; they
+ * are measured where they are of other threads or another backend. */
+static void peaks(struct train *t)
+{
+    struct machine known;
+    const struct device_info *d = &t->machine.device;
+    if (machine_remembered(&known, t->places, t->a) && known.device.threads == d->threads &&
+        strcmp(known.device.backend, d->backend) == 0) {
+        t->machine.peak_f32 = known.peak_f32;
+        t->machine.peak_bf16 = known.peak_bf16;
+        return;
+    }
+    t->machine.peak_f32 = t->k->peak(t->device, F32);
+    t->machine.peak_bf16 = t->k->peak(t->device, BF16);
+}
+
 static bool device_open(struct train *t, struct err *err)
 {
     char why[400];
@@ -23,8 +39,7 @@ static bool device_open(struct train *t, struct err *err)
     if (!t->k->open(&t->device, 0, t->pool, why, sizeof why))
         return fail(err, "backend %s: %s", name, why);
     t->k->info(t->device, &t->machine.device);
-    t->machine.peak_f32 = t->k->peak(t->device, F32);
-    t->machine.peak_bf16 = t->k->peak(t->device, BF16);
+    peaks(t);
     return true;
 }
 
@@ -122,26 +137,48 @@ static bool orders_recall(struct train *t, struct err *err)
     return true;
 }
 
-static bool resume_point(struct train *t, struct err *err)
+static void resumed_event(struct train *t, const struct manifest *m)
 {
-    struct checkpoint *list, *named;
-    int n, all;
+    struct buf why = buf_make(t->a);
+    bool adapter = m && m->adapter;
+    bool exact = !m || maker_same(&m->maker, &t->maker, adapter, &why);
+    if (!m) buf_printf(&why, "nothing was saved yet, so it begins again");
+    struct event e = {.kind = EV_RESUMED,
+                      .resumed = {t->at.step, text_of(m ? t->last.name : "the start"),
+                                  exact ? TEXT("exact") : TEXT("close"), buf_text(&why)}};
+    journal_write(&t->journal, &e);
+    if (!exact)
+        journal_note(&t->journal, "warning", t->at.step,
+                     "resumed close to what it was, not bit by bit: %s", why.p);
+}
+
+/* `again`: the run was started before. */
+static bool resume_point(struct train *t, bool again, struct err *err)
+{
+    struct manifest m;
+    struct err damage;
     t->at = (struct progress){.best = NAN, .validation = NAN};
-    if (!checkpoint_list(&list, &n, t->dir, true, t->a, err) ||
-        !checkpoint_list(&named, &all, t->dir, false, t->a, err))
-        return false;
-    if (all > 0 && (n == 0 || list[0].step != named[0].step))
-        journal_note(&t->journal, "warning", 0,
-                     "checkpoint %s is damaged (a hash differs); using %s", named[0].name,
-                     n ? list[0].name : "the start");
-    if (n == 0) return metrics_cut(&t->journal, 0, err) && orders_recall(t, err);
-    t->last = list[0];
-    if (!checkpoint_progress(&t->at, &t->last, t->a, err)) return false;
+    t->maker = maker_of(t->dir, &t->in.plan, &t->machine.device, t->places, t->a);
+    bool found = checkpoint_newest(&t->last, t->dir, t->a, &damage);
+    if (damage.text[0] && !found)
+        return fail(
+            err, "no checkpoint can be used: %s. To begin again from step 0 remove %s/ckpt first",
+            damage.text, t->dir);
+    if (damage.text[0])
+        journal_note(&t->journal, "warning", t->last.step,
+                     "a checkpoint cannot be used: %s; going on from %s", damage.text,
+                     t->last.name);
+    if (!found) {
+        t->last = (struct checkpoint){.name = NULL};
+        if (again) resumed_event(t, NULL);
+        return metrics_cut(&t->journal, 0, err) && orders_recall(t, err);
+    }
+    if (!manifest_read(&m, t->last.path, t->a, err)) return false;
+    t->at = m.progress;
     if (t->at.stage >= t->profile.n_stages)
         return fail(err, "checkpoint %s is of stage %lld and the profile has %d stages",
                     t->last.name, (long long)t->at.stage + 1, t->profile.n_stages);
-    struct event e = {.kind = EV_RESUMED, .resumed = {t->at.step, text_of(t->last.name)}};
-    journal_write(&t->journal, &e);
+    resumed_event(t, &m);
     return metrics_cut(&t->journal, t->at.step, err) && orders_recall(t, err);
 }
 
@@ -167,7 +204,8 @@ static bool prepare(struct train *t, struct err *err)
 {
     journal_state(&t->journal, RUN_PREPARING, t->journal.now.step,
                   "reading the profile, the model and the data");
-    return device_open(t, err) && plan_for(t, err) && resume_point(t, err) &&
+    bool again = path_exists(run_path(t->a, t->dir, "plan.json"));
+    return device_open(t, err) && plan_for(t, err) && resume_point(t, again, err) &&
            disk_is_there(t, err) && quiz_open(t, err);
 }
 

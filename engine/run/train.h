@@ -30,6 +30,7 @@ struct train {
     struct batch batch;
     struct quiz_row **quiz; int *quiz_n; /* one list a quiz file */
 
+    struct maker maker;
     struct progress at;
     struct checkpoint last;              /* newest good one; name NULL: none */
     struct arena last_arena;             /* its texts, once the run has saved */
