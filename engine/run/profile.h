@@ -119,4 +119,18 @@ bool profile_text_get(struct text *out, struct text source, const char *path, st
  * removed. Checked: re-read, the two trees differ only there, else refused. */
 bool profile_text_set(struct text *out, struct text source, const char *path, const char *value,
                       struct arena *a, struct err *err);
+
+/* Whole entries, checked in the same way. In a block an entry owns its lines and the comments above
+ * it. */
+/* A new entry of a list, written as YAML, before the entry at the path ("stages.1"; one past the
+ * last: at the end). A list that the file does not have yet is begun. */
+bool profile_text_insert(struct text *out, struct text source, const char *path, const char *value,
+                         struct arena *a, struct err *err);
+/* The entry of a list or map ("stages.1", "datasets.zh") changes places with its neighbour: by -1
+ * the one before, by 1 the one after. */
+bool profile_text_move(struct text *out, struct text source, const char *path, int by,
+                       struct arena *a, struct err *err);
+/* A map's key gets another name; what refers to it elsewhere stays as it is. */
+bool profile_text_rename(struct text *out, struct text source, const char *path, const char *name,
+                         struct arena *a, struct err *err);
 #endif

@@ -3,19 +3,9 @@
  * The tree's marks say which bytes to replace. The new text is read again and must be the old tree
  * with just that change, else the edit is refused: so a rare shape of YAML costs an edit, never a
  * file. */
-#include "engine/run/profile_parts.h"
+#include "engine/run/profile_text.h"
 #include <stdlib.h>
 #include <string.h>
-
-/* A walk down a path: nodes[0] is the root, nodes[i] what the first i words name. */
-enum { WORDS_MOST = 16 };
-struct trail {
-    struct text words[WORDS_MOST];
-    struct node *nodes[WORDS_MOST + 1];
-    int index[WORDS_MOST];       /* child i + 1 of node i; -1: it is not there */
-    int n, there;                /* words, and how many of them exist */
-};
-struct splice { size_t from, to; struct buf text; };
 
 static int child_index(const struct node *n, struct text word)
 {
@@ -29,7 +19,7 @@ static int child_index(const struct node *n, struct text word)
     return *end || i < 0 || i >= n->n ? -1 : (int)i;
 }
 
-static bool trail_make(struct trail *t, struct node *root, const char *path, struct err *err)
+bool trail_make(struct trail *t, struct node *root, const char *path, struct err *err)
 {
     *t = (struct trail){.nodes = {root}};
     for (const char *p = path; p;) {
@@ -48,7 +38,7 @@ static bool trail_make(struct trail *t, struct node *root, const char *path, str
     return true;
 }
 
-static bool parse(struct node **root, struct text source, struct arena *a, struct err *err)
+bool text_tree(struct node **root, struct text source, struct arena *a, struct err *err)
 {
     struct problems problems = {0};
     if (yaml_parse(root, source, &problems, a) && problems.n == 0) {
@@ -62,8 +52,7 @@ static bool parse(struct node **root, struct text source, struct arena *a, struc
                 problems.list[0].text);
 }
 
-/* The end of a value without the line break that ends a | or > text. */
-static size_t value_end(struct text source, const struct node *n)
+size_t value_end(struct text source, const struct node *n)
 {
     size_t end = n->end;
     while (end > n->start && (source.p[end - 1] == '\n' || source.p[end - 1] == '\r')) end--;
@@ -76,7 +65,7 @@ bool profile_text_get(struct text *out, struct text source, const char *path, st
     struct node *root;
     struct trail t;
     *out = TEXT("");
-    if (!parse(&root, source, a, err) || !trail_make(&t, root, path, err)) return false;
+    if (!text_tree(&root, source, a, err) || !trail_make(&t, root, path, err)) return false;
     if (t.there < t.n) return true;
     const struct node *n = t.nodes[t.n];
     *out = (struct text){source.p + n->start, value_end(source, n) - n->start};
@@ -127,34 +116,32 @@ static const char *fragment(const struct node **reads, const char *path, const c
 
 /* ---- where a change goes ---- */
 
-static size_t line_start(struct text s, size_t at)
+size_t line_start(struct text s, size_t at)
 {
     while (at > 0 && s.p[at - 1] != '\n') at--;
     return at;
 }
 
-/* After the line break of the line that holds the byte before `at`; for a | text that ends there,
- * `at`. */
-static size_t line_after(struct text s, size_t at)
+size_t line_after(struct text s, size_t at)
 {
     if (at > 0 && s.p[at - 1] == '\n') return at;
     while (at < s.n && s.p[at] != '\n') at++;
     return at < s.n ? at + 1 : at;
 }
 
-static bool blank_between(struct text s, size_t from, size_t to)
+bool blank_between(struct text s, size_t from, size_t to)
 {
     while (from < to && s.p[from] == ' ') from++;
     return from == to;
 }
 
-static const char *line_break(struct text s)
+const char *line_break(struct text s)
 {
     const char *p = s.n ? memchr(s.p, '\n', s.n) : NULL;
     return p && p > s.p && p[-1] == '\r' ? "\r\n" : "\n";
 }
 
-static void replace_value(struct splice *out, struct text s, const struct node *key,
+void replace_value(struct splice *out, struct text s, const struct node *key,
                           const struct node *n, const char *text)
 {
     out->from = n->start;
@@ -171,8 +158,7 @@ static void replace_value(struct splice *out, struct text s, const struct node *
     buf_printf(&out->text, "%s%s", needs_blank ? " " : "", text);
 }
 
-/* Adds an entry ("key: value" or "value") to a list or map. */
-static void add_entry(struct splice *out, struct text s, const struct node *parent,
+void add_entry(struct splice *out, struct text s, const struct node *parent,
                       const char *entry)
 {
     const struct node *last = parent->n ? parent->items[parent->n - 1] : NULL;
@@ -200,7 +186,7 @@ static size_t dash_of(struct text s, const struct node *item)
     return at;
 }
 
-static size_t entry_start(struct text s, const struct node *parent, int i)
+size_t entry_start(struct text s, const struct node *parent, int i)
 {
     if (parent->kind == NODE_MAP) return parent->keys[i]->start;
     return parent->flow ? parent->items[i]->start : dash_of(s, parent->items[i]);
@@ -306,7 +292,7 @@ static int remove_level(const struct trail *t)
     return level;
 }
 
-static struct text spliced(struct text s, const struct splice *x, struct arena *a)
+struct text spliced(struct text s, const struct splice *x, struct arena *a)
 {
     struct buf b = buf_make(a);
     buf_put(&b, s.p, x->from);
@@ -315,12 +301,12 @@ static struct text spliced(struct text s, const struct splice *x, struct arena *
     return buf_text(&b);
 }
 
-static bool reads_as(struct text text, const struct node *wanted, const char *path, struct arena *a,
+bool reads_as(struct text text, const struct node *wanted, const char *path, struct arena *a,
                      struct err *err)
 {
     struct node *got;
     struct err why = {0};
-    if (parse(&got, text, a, &why) && node_equal(got, wanted)) return true;
+    if (text_tree(&got, text, a, &why) && node_equal(got, wanted)) return true;
     return fail(
         err,
         "%s: the file cannot be changed there without touching more of it%s%s; edit it by hand (E)",
@@ -334,7 +320,7 @@ bool profile_text_set(struct text *out, struct text source, const char *path, co
     struct trail t, mirror;
     struct splice x = {.text = buf_make(a)};
     const struct node *reads = NULL;
-    if (!parse(&root, source, a, err) || !parse(&wanted, source, a, err)) return false;
+    if (!text_tree(&root, source, a, err) || !text_tree(&wanted, source, a, err)) return false;
     if (!trail_make(&t, root, path, err) || !trail_make(&mirror, wanted, path, err)) return false;
     if (!value && t.there < t.n) {
         *out = source;
