@@ -171,6 +171,7 @@ void act_yes(struct app *a)
     if (a->confirm == CONFIRM_REMOVE && a->runs.n_order > 0)
         wish(a, WISH_REMOVE, a->runs.all[a->runs.order[a->runs.list.at]].path, 0);
     if (a->confirm == CONFIRM_LAUNCH) launch_now(a);
+    if (a->confirm == CONFIRM_OVERWRITE) wish(a, WISH_WRITE_PROFILE, a->confirm_path, 1);
     if (a->confirm == CONFIRM_DROP_EDITS) {
         a->profile.edited = false;
         act_leave(a);
@@ -199,7 +200,10 @@ void act_bottom(struct app *a) { move(a, MOVE_END); }
 void pick_move(struct app *a, int by)
 {
     struct text choices[32];
-    int n = app_top(a) == POPUP_PRESETS ? a->n_presets : form_choices(a, choices, COUNT(choices));
+    enum popup p = app_top(a);
+    int n = p == POPUP_PRESETS ? a->n_presets
+            : p == POPUP_MARKS ? a->profile.marks.n
+                               : form_choices(a, choices, COUNT(choices));
     if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? 8 : -8;
     list_move(&a->pick, by, n);
 }
@@ -255,10 +259,9 @@ void act_prompt_cancel(struct app *a)
     if (f) app_typed(a);
 }
 
-void act_prompt_complete(struct app *a)
+static void complete_command(struct app *a)
 {
     const struct binding *found[64];
-    if (a->prompt.kind != PROMPT_COMMAND) return;
     int n = keys_named(a, a->prompt.edit.text.p, found, COUNT(found));
     if (n == 0) return;
     size_t same = strlen(found[0]->name);
@@ -268,6 +271,35 @@ void act_prompt_complete(struct app *a)
         same = k;
     }
     edit_set(&a->prompt.edit, (struct text){found[0]->name, same});
+}
+
+bool prompt_wants_path(const struct app *a)
+{
+    const struct profile_show *p = &a->profile;
+    const struct form_row *r = p->list.at < p->n_rows ? &p->rows[p->list.at] : NULL;
+    switch (a->prompt.kind) {
+    case PROMPT_FOLDER:
+    case PROMPT_SAVE_AS:
+    case PROMPT_KEEP_CHAT:
+    case PROMPT_DATASET: return true;
+    case PROMPT_VALUE: return r && r->field && r->field->type == FIELD_PATH;
+    default: return false;
+    }
+}
+
+void act_prompt_complete(struct app *a)
+{
+    if (a->prompt.kind == PROMPT_COMMAND) complete_command(a);
+    else if (prompt_wants_path(a)) wish(a, WISH_COMPLETE, a->prompt.edit.text.p, 0);
+}
+
+void app_completed(struct app *a, struct text text, const char *others)
+{
+    if (!a->prompt.open) return;
+    edit_set(&a->prompt.edit, text);
+    app_typed(a);
+    if (others[0]) snprintf(a->prompt.problem, sizeof a->prompt.problem, "%.390s", others);
+    a->dirty = true;
 }
 
 /* After every key of a question: what can be told before it is accepted. */
@@ -288,6 +320,7 @@ void act_prompt_done(struct app *a)
     enum prompt_kind kind = a->prompt.kind;
     if (kind == PROMPT_VALUE && !form_accept(a, typed)) return;
     if (kind == PROMPT_LEARNING_RATE && !live_accept(a, typed)) return;
+    if ((kind == PROMPT_DATASET || kind == PROMPT_STAGE) && !form_add(a, typed)) return;
     a->prompt.open = false;
     if (kind == PROMPT_COMMAND && typed.n && !keys_run(a, typed.p))
         app_notice(a, STYLE_BAD, "no action here is called \"%.80s\"; ? lists them", typed.p);
@@ -304,13 +337,14 @@ void app_key(struct app *a, int32_t key)
     a->dirty = true;
     a->notice[0] = 0;
     struct edit *e = app_edit(a);
-    bool used = keys_press(a, key);
+    const struct binding *b = keys_find(a, key);
+    bool used = keys_press(a, key), accepted = b && b->act == act_prompt_done;
     if (!used && e && key >= 32 && key < K_UP) {
         char bytes[4];
         edit_insert(e, (struct text){bytes, (size_t)utf8_encode(key, bytes)});
         used = true;
     }
-    if (a->prompt.open) app_typed(a);
+    if (a->prompt.open && !accepted) app_typed(a); /* what it was refused for stays */
     if (!used && !had_notice && !e) {
         char name[32];
         app_notice(a, STYLE_DIM, "%s does nothing here; ? lists the keys", key_text(name, key));

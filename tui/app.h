@@ -19,12 +19,12 @@
 enum screen { SCREEN_MODELS, SCREEN_PROFILE, SCREEN_DATA, SCREEN_RUNS, SCREEN_LIVE, SCREEN_CHAT,
     SCREENS };
 enum popup { POPUP_NONE, POPUP_HELP, POPUP_LEAVE, POPUP_CONFIRM, POPUP_PRESETS, POPUP_CHOICES,
-    POPUPS };
+    POPUP_MARKS, POPUPS };
 /* Whose keys a row of the key table is. */
 enum keys_of {
     KEYS_ALL, KEYS_LISTS, KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS, KEYS_LIVE, KEYS_CHAT,
     KEYS_TYPING, KEYS_PROMPT, KEYS_EDIT,
-    KEYS_HELP, KEYS_LEAVE, KEYS_CONFIRM, KEYS_PICK, KEYS_SCOPES
+    KEYS_HELP, KEYS_LEAVE, KEYS_CONFIRM, KEYS_PICK, KEYS_MARKS, KEYS_SCOPES
 };
 
 /* ---- what is to happen outside ---- */
@@ -34,7 +34,9 @@ enum wish_kind {
     WISH_ADD_FOLDER,        /* text: a folder of models */
     WISH_PRESETS,           /* read the list of profiles */
     WISH_OPEN_PROFILE,      /* text: its path */
-    WISH_WRITE_PROFILE,     /* text: where to; the profile's text */
+    /* text: where to; the profile's text. number 1: over what is there */
+    WISH_WRITE_PROFILE,
+    WISH_COMPLETE,          /* text: a file's name as far as it is typed */
     WISH_EDITOR,            /* the open profile in $EDITOR */
     WISH_PLAN,              /* of the profile as it stands in the form */
     WISH_PREVIEW,           /* its data: stage and window of app.data */
@@ -68,26 +70,36 @@ struct models_show {
     struct arena arena;
 };
 
+/* A heading folds; a dataset, a stage and a share of a mix are entries that come and go. */
+enum row_kind { ROW_FIELD, ROW_GROUP, ROW_DATASET, ROW_STAGE, ROW_SHARE, ROW_NAME };
+enum form_part { PART_OTHER, PART_DATASETS, PART_STAGES };
 struct form_row {
-    /* as profile_text_get takes it; a heading's is its group */
-    char path[160];
+    enum row_kind kind;
+    enum form_part part; int entry;        /* the dataset or stage that it belongs to; -1: none */
+    char path[160];                        /* as profile_text_get takes it */
+    const char *key;                       /* a heading's, for folding: stays when entries move */
     const char *label;
-    const struct field *field;             /* NULL: a heading */
-    struct text value; bool said;          /* what the file says, else the default */
+    const struct field *field;             /* of a value */
+    struct text value; bool said;          /* what the file says, else what counts without it */
+    struct text note;                      /* behind the value: its unit, or what it comes to */
     int depth; bool open, bad;
 };
+/* Words of a list with marks ("train", "lora.target_modules"). */
+struct mark { char word[64]; bool alone, on; };
+struct marks { char path[160]; struct mark list[32]; int n; };
 enum plan_state { PLAN_NONE, PLAN_WAITING, PLAN_MEASURING, PLAN_READY, PLAN_REFUSED };
 struct profile_show {
     char path[4096];                       /* "": none is open */
     struct text source, saved;             /* in the form, and in the file */
-    struct text *undo; int n_undo, cap_undo;
+    struct text *history; int at_history, n_history, cap_history;  /* texts, [at_history] is shown */
     /* edited: not as the file says; parsed: `profile` holds it */
     bool edited, parsed;
     struct profile profile;                /* the last text without errors */
     struct problems problems, warnings;
     struct form_row *rows; int n_rows;
-    char flipped[64][160]; int n_flipped;  /* groups that are folded otherwise than at first */
+    char flipped[64][160]; int n_flipped;  /* keys that are folded otherwise than at first */
     struct list list;
+    struct marks marks;
     struct arena texts, parse, trouble, form, plan_arena;  /* trouble: of problems */
     enum plan_state plan_state; char plan_error[2048];
     const struct json *plan; double changed; int plan_scroll;
@@ -140,14 +152,14 @@ struct chat_show {
 };
 
 enum prompt_kind { PROMPT_FILTER, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER,
-    PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPTS };
+    PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPT_DATASET, PROMPT_STAGE, PROMPTS };
 struct prompt {
     bool open; enum prompt_kind kind;
     char label[96], problem[400];
     struct edit edit; struct arena arena;
 };
 
-enum confirm_kind { CONFIRM_REMOVE, CONFIRM_DROP_EDITS, CONFIRM_LAUNCH };
+enum confirm_kind { CONFIRM_REMOVE, CONFIRM_DROP_EDITS, CONFIRM_LAUNCH, CONFIRM_OVERWRITE };
 struct preset { const char *path, *name, *about; };
 
 struct app {
@@ -159,7 +171,7 @@ struct app {
     enum popup popups[4]; int n_popups;
     struct list pick; char filter[64];     /* of the popup that is open */
     struct preset *presets; int n_presets; struct arena presets_arena;
-    enum confirm_kind confirm; char confirm_text[4096];
+    enum confirm_kind confirm; char confirm_text[4096], confirm_path[4096];
     struct prompt prompt;
     /* good news goes by itself, bad news by the next key */
     char notice[2048]; enum style notice_style; double notice_at;
@@ -187,6 +199,8 @@ void app_profile(struct app *a, const char *path, struct text source);
 void app_plan(struct app *a, struct text json, const char *error);
 void app_preview(struct app *a, struct text json, const char *error);
 void app_runs(struct app *a, const struct run_summary *list, int n, const char *error);
+/* The question's text is completed; `others`: what it could be, where that is several things. */
+void app_completed(struct app *a, struct text text, const char *others);
 void app_reply(struct app *a, const struct reply *r);
 void app_notice(struct app *a, enum style s, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
@@ -200,23 +214,48 @@ enum popup app_top(const struct app *a);
 void app_ask(struct app *a, enum prompt_kind kind, const char *label, struct text start);
 bool app_types(const struct app *a);                       /* a text field has the keyboard */
 struct edit *app_edit(struct app *a);                      /* that field, or NULL */
+bool prompt_wants_path(const struct app *a);                /* Tab completes a file's name */
 void app_typed(struct app *a);                             /* a question's text changed */
 void models_filter(struct app *a);
 void runs_filter(struct app *a);
 void chat_line_add(struct app *a, const char *role, struct text t);  /* of a transcript */
 void chat_start(struct app *a, const char *spec, const char *name, bool training);
-/* a change of the profile's text that can be undone */
-void form_change(struct app *a, struct text source);
 /* starts the run that the plan on the screen belongs to */
 void launch_now(struct app *a);
+
+/* form.c: the profile's text, and one value of it */
+/* a change that can be undone */
+void form_change(struct app *a, struct text source);
+/* the file says this now */
+void form_saved(struct app *a, struct text source);
 /* says what would be wrong with the value typed so far */
 void form_try(struct app *a);
 bool form_accept(struct app *a, struct text value);
-bool live_accept(struct app *a, struct text value);
-/* the rows anew, after a change of text or folding */
-void form_build(struct app *a);
+/* The value at the cursor becomes this one (n = 0: none); a refusal is a notice. */
+bool form_set(struct app *a, struct text value);
+struct form_row *form_here(struct app *a);
+/* Takes an edit of several steps: *out parses without errors, or the problem is said. */
+bool form_check(struct app *a, struct text out, char problem[400]);
 void form_choose(struct app *a, int choice);               /* of the field at the cursor */
 int form_choices(const struct app *a, struct text *out, int most);
+/* form_rows.c: the rows anew, after a change of text or folding */
+void form_build(struct app *a);
+/* form_lists.c: datasets and stages as entries, and lists with marks */
+bool form_add(struct app *a, struct text typed);           /* what a question for one asked */
+void form_marks(struct app *a);                            /* opens the popup of the row's words */
+void form_take_marks(struct app *a);
+bool form_remove(struct app *a);                           /* false: the cursor is on no entry */
+/* Writes out the one stage that a profile without stages has. */
+bool form_write_stage(struct app *a, struct text *source, struct arena *memory, struct err *err);
+bool form_rename(struct app *a, const struct form_row *r, struct text name, struct text *out,
+    struct arena *memory, char problem[400]);
+/* form_away.c: the text as it must be to mean the same in another file. */
+bool form_away(struct app *a, const char *to, struct text *out, struct arena *memory,
+    struct err *err);
+/* form_step.c: the next larger (by 1) or smaller (-1) value of a number that people use */
+bool form_step(char out[64], const struct field *f, struct text value, int by);
+/* view_live.c */
+bool live_accept(struct app *a, struct text value);
 /* ASCII letters of either case; an empty word is everywhere */
 bool text_contains(const char *text, const char *word);
 #endif

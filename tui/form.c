@@ -1,31 +1,14 @@
-/* form.c - the profile as a form: rows from the table of fields and the text, every change a
- * splice of it.
+/* form.c - the profile's text: parsed after each change, undone and redone, and one value of it
+ * set.
  *
- * The text is the truth; the form is made from it anew after each change. A value is checked by
- * parsing the text with it, so that the form can never say yes where the parser says no. */
+ * The text is the truth; the rows are made from it anew after each change (form_rows.c). A change
+ * is checked by parsing the text with it, so that the form can never say yes where the parser says
+ * no. */
 #include "engine/format/json.h"
 #include "tui/keys.h"
 #include "tui/view.h"
 #include <stdio.h>
 #include <string.h>
-
-/* Keys of the root that stand on top, in this order; others of the root are folded under "more". */
-static const char *const first_keys[] = {"name",          "base_model",   "max_length",   "train",
-                                         "learning_rate", "lr_scheduler", "batch_tokens", "dtype"};
-static const struct {
-    const char *group, *label;
-    bool open;
-} groups[] = {{"datasets", "datasets", true},
-              {"stages", "stages", true},
-              {"more", "more settings", false},
-              {"lora", "lora", false},
-              {"optimizer", "optimizer", false},
-              {"eval", "eval", false},
-              {"save", "save", false},
-              {"guards", "guards", false},
-              {"chat", "chat", false}};
-
-/* ---- reading the text ---- */
 
 static void parse(struct app *a)
 {
@@ -56,168 +39,6 @@ static void parse(struct app *a)
     profile_warnings(&p->profile, &p->warnings, &p->trouble);
 }
 
-static bool folded_open(const struct profile_show *p, const char *path, bool at_first)
-{
-    for (int i = 0; i < p->n_flipped; i++)
-        if (strcmp(p->flipped[i], path) == 0) return !at_first;
-    return at_first;
-}
-
-/* ---- rows ---- */
-
-struct builder {
-    struct app *a;
-    struct form_row *rows;
-    int n, cap;
-};
-
-static struct form_row *row_add(struct builder *b, const char *path, const char *label,
-                                const struct field *field, int depth)
-{
-    struct profile_show *p = &b->a->profile;
-    ROOM(&p->form, b->rows, b->n, b->cap);
-    struct form_row *r = &b->rows[b->n++];
-    *r = (struct form_row){.label = label, .field = field, .depth = depth};
-    snprintf(r->path, sizeof r->path, "%s", path);
-    size_t n = strlen(path);
-    for (int i = 0; i < p->problems.n && n > 0; i++) {
-        const char *text = p->problems.list[i].text;
-        if (strncmp(text, path, n) == 0 && (text[n] == ':' || (!field && text[n] == '.')))
-            r->bad = true;
-    }
-    return r;
-}
-
-static void row_field(struct builder *b, const struct field *f, const char *prefix, int depth)
-{
-    struct profile_show *p = &b->a->profile;
-    struct err err;
-    char path[160];
-    snprintf(path, sizeof path, "%s%s", prefix, f->path);
-    const char *dot = strrchr(f->path, '.');
-    struct form_row *r =
-        row_add(b, path, dot && depth > 0 && !prefix[0] ? dot + 1 : f->path, f, depth);
-    if (!profile_text_get(&r->value, p->source, path, &p->form, &err)) r->value = (struct text){0};
-    r->said = r->value.n > 0;
-    if (!r->said) r->value = text_of(f->preset ? f->preset : "");
-}
-
-static bool is_first(const char *path)
-{
-    for (size_t i = 0; i < COUNT(first_keys); i++)
-        if (strcmp(first_keys[i], path) == 0) return true;
-    return false;
-}
-
-static bool of_root(const struct field *f)
-{
-    return f->scope == SCOPE_ROOT || f->scope == SCOPE_SETTINGS;
-}
-
-static bool in_group(const struct field *f, const char *group)
-{
-    size_t n = strlen(group);
-    if (!of_root(f) || !f->built) return false;
-    if (strcmp(group, "more") == 0) return !strchr(f->path, '.') && !is_first(f->path);
-    return strncmp(f->path, group, n) == 0 && f->path[n] == '.';
-}
-
-static void datasets(struct builder *b)
-{
-    struct profile_show *p = &b->a->profile;
-    for (int i = 0; i < p->profile.n_datasets; i++) {
-        const struct source_spec *d = &p->profile.datasets[i];
-        char path[160], prefix[170];
-        snprintf(path, sizeof path, "datasets.%.100s", d->name);
-        struct form_row *r = row_add(b, path, d->name, NULL, 1);
-        r->open = folded_open(p, path, false);
-        const char *file = d->path;
-        size_t dir = p->profile.dir ? strlen(p->profile.dir) : 0;
-        if (dir && strncmp(file, p->profile.dir, dir) == 0 && file[dir] == '/') file += dir + 1;
-        r->value =
-            text_of(arena_printf(&p->form, "%s  %s", file,
-                                 d->format && strcmp(d->format, "auto") != 0 ? d->format : ""));
-        snprintf(prefix, sizeof prefix, "%s.", path);
-        for (int f = 0; r->open && f < profile_n_fields; f++)
-            if (profile_fields[f].scope == SCOPE_DATASET && profile_fields[f].built)
-                row_field(b, &profile_fields[f], prefix, 2);
-    }
-}
-
-static struct text stage_summary(struct profile_show *p, const struct stage *s)
-{
-    struct buf b = buf_make(&p->form);
-    for (int i = 0; i < s->set.n_train; i++)
-        buf_printf(&b, "%s%s", i ? ", " : "train ", s->set.train[i]);
-    for (int i = 0; i < s->n_mix; i++)
-        buf_printf(&b, "  %s %.3g", p->profile.datasets[s->mix[i].dataset].name, s->mix[i].share);
-    if (s->bins > 1) buf_printf(&b, "  bins %d", s->bins);
-    if (s->max_steps > 0) buf_printf(&b, "  %lld steps", (long long)s->max_steps);
-    else if (s->max_tokens > 0) buf_printf(&b, "  %lld tokens", (long long)s->max_tokens);
-    else if (s->epochs > 0) buf_printf(&b, "  %.3g epochs", s->epochs);
-    return buf_text(&b);
-}
-
-static void stages(struct builder *b)
-{
-    struct profile_show *p = &b->a->profile;
-    for (int i = 0; i < p->profile.n_stages; i++) {
-        const struct stage *s = &p->profile.stages[i];
-        char path[160], prefix[170];
-        snprintf(path, sizeof path, "stages.%d", i);
-        struct form_row *r =
-            row_add(b, path, arena_printf(&p->form, "%d %s", i + 1, s->name), NULL, 1);
-        r->open = folded_open(p, path, false);
-        r->value = stage_summary(p, s);
-        bool open = r->open;
-        snprintf(prefix, sizeof prefix, "%s.", path);
-        for (int pass = 0; open && pass < 2; pass++) /* its own keys first */
-            for (int f = 0; f < profile_n_fields; f++)
-                if (profile_fields[f].built &&
-                    profile_fields[f].scope == (pass ? SCOPE_SETTINGS : SCOPE_STAGE))
-                    row_field(b, &profile_fields[f], prefix, 2);
-    }
-}
-
-static void group(struct builder *b, size_t g)
-{
-    struct profile_show *p = &b->a->profile;
-    struct form_row *r = row_add(b, groups[g].group, groups[g].label, NULL, 0);
-    bool open = r->open = folded_open(p, groups[g].group, groups[g].open);
-    int at = b->n - 1, said = 0;
-    if (g == 0 && open) datasets(b);
-    if (g == 1 && open) stages(b);
-    for (int f = 0; f < profile_n_fields && g > 1; f++) {
-        struct text value;
-        struct err err;
-        if (!in_group(&profile_fields[f], groups[g].group)) continue;
-        if (open) row_field(b, &profile_fields[f], "", 1);
-        else if (profile_text_get(&value, p->source, profile_fields[f].path, &p->form, &err))
-            said += value.n > 0;
-    }
-    if (g == 0) b->rows[at].value = text_of(arena_printf(&p->form, "%d", p->profile.n_datasets));
-    if (g == 1) b->rows[at].value = text_of(arena_printf(&p->form, "%d", p->profile.n_stages));
-    if (g > 1 && !open)
-        b->rows[at].value =
-            said ? text_of(arena_printf(&p->form, "%d set", said)) : TEXT("as they are by default");
-}
-
-void form_build(struct app *a)
-{
-    struct profile_show *p = &a->profile;
-    arena_drop(&p->form);
-    p->form = arena_make(0);
-    struct builder b = {.a = a};
-    for (size_t i = 0; i < COUNT(first_keys); i++)
-        for (int f = 0; f < profile_n_fields; f++)
-            if (of_root(&profile_fields[f]) && strcmp(profile_fields[f].path, first_keys[i]) == 0)
-                row_field(&b, &profile_fields[f], "", 0);
-    for (size_t g = 0; g < COUNT(groups); g++) group(&b, g);
-    p->rows = b.rows;
-    p->n_rows = b.n;
-    list_move(&p->list, 0, p->n_rows);
-}
-
 /* ---- changes ---- */
 
 static void changed(struct app *a)
@@ -232,15 +53,43 @@ static void changed(struct app *a)
     a->dirty = true;
 }
 
+static void keep(struct profile_show *p, struct text source)
+{
+    p->n_history = p->n_history ? p->at_history + 1 : 0;
+    ROOM(&p->texts, p->history, p->n_history, p->cap_history);
+    p->at_history = p->n_history++;
+    p->history[p->at_history] = p->source = source;
+}
+
 void form_change(struct app *a, struct text source)
 {
-    struct profile_show *p = &a->profile;
-    if (text_equal(source, p->source)) return;
-    ROOM(&p->texts, p->undo, p->n_undo, p->cap_undo);
-    p->undo[p->n_undo++] = p->source;
-    p->source = source;
+    if (text_equal(source, a->profile.source)) return;
+    keep(&a->profile, source);
     changed(a);
 }
+
+void form_saved(struct app *a, struct text source)
+{
+    a->profile.saved = source;
+    if (text_equal(source, a->profile.source)) changed(a);
+    else form_change(a, source);
+}
+
+static void step_history(struct app *a, int by, const char *nothing)
+{
+    struct profile_show *p = &a->profile;
+    int to = p->at_history + by;
+    if (to < 0 || to >= p->n_history) {
+        app_notice(a, STYLE_PLAIN, "%s", nothing);
+        return;
+    }
+    p->at_history = to;
+    p->source = p->history[to];
+    changed(a);
+}
+
+void act_undo(struct app *a) { step_history(a, -1, "nothing to take back"); }
+void act_redo(struct app *a) { step_history(a, 1, "nothing was taken back"); }
 
 /* The path without "." and "..", by its text alone. */
 static void plain_path(char out[4096], const char *path)
@@ -279,9 +128,10 @@ void app_profile(struct app *a, const char *path, struct text source)
     source = (struct text){arena_string(&texts, source.p, source.n), source.n};
     arena_drop(&p->texts);
     p->texts = texts;
-    p->undo = NULL;
-    p->n_undo = p->cap_undo = 0;
-    p->source = p->saved = source;
+    p->history = NULL;
+    p->at_history = p->n_history = p->cap_history = 0;
+    keep(p, source);
+    p->saved = source;
     snprintf(p->path, sizeof p->path, "%s", path);
     if (!same) {
         p->list = (struct list){0};
@@ -300,29 +150,27 @@ void app_profile(struct app *a, const char *path, struct text source)
     a->screen = SCREEN_PROFILE;
 }
 
-static struct form_row *row_here(struct app *a)
+struct form_row *form_here(struct app *a)
 {
     struct profile_show *p = &a->profile;
     return p->list.at < p->n_rows ? &p->rows[p->list.at] : NULL;
 }
 
-/* The text with the value, if the parser has nothing to say against it; else the sentence. */
-static bool with_value(struct app *a, const struct form_row *r, struct text value, struct text *out,
-                       struct arena *memory, char problem[400])
+/* ---- checked edits ---- */
+
+/* What the parser says against a text: of the row's own value, else whatever is new. */
+static bool sound(struct app *a, struct text out, const char *path, char problem[400])
 {
     struct profile_show *p = &a->profile;
-    struct err err = {""};
-    struct problems problems = {0};
     struct profile trial;
+    struct problems problems = {0};
+    struct err err = {""};
     struct arena scratch = arena_make(0);
-    size_t n = strlen(r->path);
+    size_t n = strlen(path);
     problem[0] = 0;
-    char *typed = value.n ? arena_string(&scratch, value.p, value.n) : NULL;
-    if (!profile_text_set(out, p->source, r->path, typed, memory, &err))
-        snprintf(problem, 400, "%.390s", err.text);
-    else if (!profile_parse(&trial, *out, p->path, NULL, 0, &problems, &scratch, &err)) {
-        for (int i = 0; i < problems.n && !problem[0]; i++)
-            if (strncmp(problems.list[i].text, r->path, n) == 0)
+    if (!profile_parse(&trial, out, p->path, NULL, 0, &problems, &scratch, &err)) {
+        for (int i = 0; i < problems.n && n && !problem[0]; i++)
+            if (strncmp(problems.list[i].text, path, n) == 0)
                 snprintf(problem, 400, "%.390s", problems.list[i].text);
         if (!problem[0] && problems.n > p->problems.n)
             snprintf(problem, 400, "%.390s", problems.list[0].text);
@@ -331,34 +179,117 @@ static bool with_value(struct app *a, const struct form_row *r, struct text valu
     return problem[0] == 0;
 }
 
+bool form_check(struct app *a, struct text out, char problem[400])
+{
+    return sound(a, out, "", problem);
+}
+
+/* What the same level says and cannot say beside this value goes. */
+static bool rivals_go(const struct form_row *r, struct text *source, struct arena *memory,
+                      struct err *err)
+{
+    size_t prefix = strlen(r->path) - strlen(r->field->path);
+    for (int i = 0; i < profile_n_fields; i++) {
+        const struct field *f = &profile_fields[i];
+        if (f->scope != r->field->scope || !profile_excludes(r->field->path, f->path)) continue;
+        const char *path = arena_printf(memory, "%.*s%s", (int)prefix, r->path, f->path);
+        if (!profile_text_set(source, *source, path, NULL, memory, err)) return false;
+    }
+    return true;
+}
+
+/* The text with the value, if nothing is wrong with it; else the sentence. */
+static bool with_value(struct app *a, const struct form_row *r, struct text value, struct text *out,
+                       struct arena *memory, char problem[400])
+{
+    struct err err = {""};
+    const char *typed = value.n ? arena_string(memory, value.p, value.n) : NULL;
+    bool ok = true;
+    *out = a->profile.source;
+    if (r->kind == ROW_NAME) return form_rename(a, r, value, out, memory, problem);
+    if (typed && r->part == PART_STAGES) ok = form_write_stage(a, out, memory, &err);
+    if (ok && typed && r->kind == ROW_FIELD) ok = rivals_go(r, out, memory, &err);
+    if (ok && profile_text_set(out, *out, r->path, typed, memory, &err))
+        return sound(a, *out, r->path, problem);
+    snprintf(problem, 400, "%.390s", err.text);
+    return false;
+}
+
 void form_try(struct app *a)
 {
-    struct form_row *r = row_here(a);
+    struct form_row *r = form_here(a);
     struct text out;
     struct arena scratch = arena_make(0);
-    if (r) with_value(a, r, buf_text(&a->prompt.edit.text), &out, &scratch, a->prompt.problem);
-    if (r && !a->prompt.problem[0] && r->field && !a->prompt.edit.text.n)
-        snprintf(a->prompt.problem, sizeof a->prompt.problem, "empty: the default counts (%s)",
+    char *problem = a->prompt.problem;
+    if (r) with_value(a, r, buf_text(&a->prompt.edit.text), &out, &scratch, problem);
+    if (r && !problem[0] && !a->prompt.edit.text.n && r->kind == ROW_SHARE)
+        snprintf(problem, sizeof a->prompt.problem, "empty: the stage does without it");
+    else if (r && !problem[0] && !a->prompt.edit.text.n && r->field)
+        snprintf(problem, sizeof a->prompt.problem,
+                 r->field->preset[0]
+                     ? "empty: what the profile says for all counts, else the default, %s"
+                     : "empty: nothing is said",
                  r->field->preset);
     arena_drop(&scratch);
 }
 
-static bool set_here(struct app *a, struct text value, char problem[400])
+/* What is folded stays so when its entry gets another name. */
+static void refold(struct profile_show *p, const char *old, const char *now)
 {
-    struct form_row *r = row_here(a);
+    for (int i = 0; i < p->n_flipped; i++)
+        if (strcmp(p->flipped[i], old) == 0)
+            snprintf(p->flipped[i], sizeof p->flipped[i], "%s", now);
+}
+
+static const char *heading_key(struct profile_show *p, const struct form_row *r)
+{
+    for (int i = 0; i < p->n_rows; i++)
+        if (p->rows[i].key && p->rows[i].part == r->part && p->rows[i].entry == r->entry)
+            return p->rows[i].key;
+    return "";
+}
+
+bool form_accept(struct app *a, struct text value)
+{
+    struct profile_show *p = &a->profile;
+    struct form_row *r = form_here(a), here;
     struct text out;
-    if (!r || !with_value(a, r, value, &out, &a->profile.texts, problem)) return false;
+    char old[160];
+    if (!r || !with_value(a, r, value, &out, &p->texts, a->prompt.problem)) return false;
+    here = *r;
+    snprintf(old, sizeof old, "%s", heading_key(p, &here));
     form_change(a, out);
+    if (here.entry >= 0 && strcmp(old, heading_key(p, &here)) != 0) {
+        refold(p, old, heading_key(p, &here));
+        form_build(a);
+    }
     return true;
 }
 
-bool form_accept(struct app *a, struct text value) { return set_here(a, value, a->prompt.problem); }
+bool form_set(struct app *a, struct text value)
+{
+    char problem[400];
+    struct form_row *r = form_here(a);
+    struct text out;
+    if (r && with_value(a, r, value, &out, &a->profile.texts, problem)) {
+        form_change(a, out);
+        return true;
+    }
+    if (r) app_notice(a, STYLE_BAD, "%s", problem);
+    return false;
+}
+
+/* ---- choices ---- */
 
 int form_choices(const struct app *a, struct text *out, int most)
 {
     const struct profile_show *p = &a->profile;
     const struct field *f = p->list.at < p->n_rows ? p->rows[p->list.at].field : NULL;
     int n = 0;
+    if (f && f->type == FIELD_BOOL && most >= 2) {
+        out[n++] = TEXT("true");
+        out[n++] = TEXT("false");
+    }
     for (const char *c = f ? f->choices : NULL; c && *c && n < most;) {
         const char *end = strstr(c, " | ");
         out[n++] = (struct text){c, end ? (size_t)(end - c) : strlen(c)};
@@ -370,18 +301,32 @@ int form_choices(const struct app *a, struct text *out, int most)
 void form_choose(struct app *a, int choice)
 {
     struct text choices[32];
-    char problem[400];
-    if (choice >= form_choices(a, choices, COUNT(choices))) return;
-    if (!set_here(a, choices[choice], problem)) app_notice(a, STYLE_BAD, "%s", problem);
+    if (choice < form_choices(a, choices, COUNT(choices))) form_set(a, choices[choice]);
 }
+
+static int choice_now(const struct app *a, const struct text *choices, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (text_equal(choices[i], a->profile.rows[a->profile.list.at].value)) return i;
+    return -1;
+}
+
+static void next_choice(struct app *a, int by)
+{
+    struct text choices[32];
+    int n = form_choices(a, choices, COUNT(choices));
+    if (n) form_choose(a, (choice_now(a, choices, n) + by + n) % n);
+}
+
+/* ---- keys ---- */
 
 void act_fold(struct app *a)
 {
     struct profile_show *p = &a->profile;
-    const struct form_row *r = row_here(a);
-    if (!r || r->field) return;
+    const struct form_row *r = form_here(a);
+    if (!r || !r->key) return;
     for (int i = 0; i < p->n_flipped; i++)
-        if (strcmp(p->flipped[i], r->path) == 0) {
+        if (strcmp(p->flipped[i], r->key) == 0) {
             memmove(p->flipped[i], p->flipped[i + 1],
                     sizeof p->flipped[0] * (size_t)(p->n_flipped - i - 1));
             p->n_flipped--;
@@ -389,57 +334,69 @@ void act_fold(struct app *a)
             return;
         }
     if (p->n_flipped < (int)COUNT(p->flipped))
-        snprintf(p->flipped[p->n_flipped++], sizeof p->flipped[0], "%s", r->path);
+        snprintf(p->flipped[p->n_flipped++], sizeof p->flipped[0], "%s", r->key);
     form_build(a);
+}
+
+static bool has_choices(const struct field *f)
+{
+    return f && (f->type == FIELD_BOOL || f->type == FIELD_CHOICE);
 }
 
 void act_edit_value(struct app *a)
 {
-    struct form_row *r = row_here(a);
-    struct text choices[32];
-    char label[96], problem[400];
-    if (!r) {
-        act_presets(a);
-        return;
-    }
-    if (!r->field) {
-        act_fold(a);
-        return;
-    }
-    if (r->field->type == FIELD_BOOL) {
-        if (!set_here(a, text_is(r->value, "true") ? TEXT("false") : TEXT("true"), problem))
-            app_notice(a, STYLE_BAD, "%s", problem);
-        return;
-    }
-    if (r->field->type == FIELD_CHOICE) {
+    const struct form_row *r = form_here(a);
+    char label[96];
+    if (!r) act_presets(a);
+    else if (r->key) act_fold(a);
+    else if (r->field && profile_field_words(r->field)) form_marks(a);
+    else if (has_choices(r->field)) {
+        struct text choices[32];
         app_popup(a, POPUP_CHOICES);
-        int n = form_choices(a, choices, COUNT(choices));
-        for (int i = 0; i < n; i++)
-            if (text_equal(choices[i], r->value)) a->pick.at = i;
-        return;
+        a->pick.at = choice_now(a, choices, form_choices(a, choices, COUNT(choices)));
+        if (a->pick.at < 0) a->pick.at = 0;
+    } else {
+        snprintf(label, sizeof label, "%.90s:", r->kind == ROW_NAME ? "name" : r->path);
+        app_ask(a, PROMPT_VALUE, label, r->value);
     }
-    snprintf(label, sizeof label, "%.90s:", r->path);
-    app_ask(a, PROMPT_VALUE, label, r->value);
 }
+
+/* Space: the quickest change that the row knows. */
+void act_toggle(struct app *a)
+{
+    const struct form_row *r = form_here(a);
+    if (!r) return;
+    if (r->key) act_fold(a);
+    else if (r->kind == ROW_SHARE) form_set(a, r->said ? (struct text){0} : TEXT("1"));
+    else if (r->field && profile_field_words(r->field)) form_marks(a);
+    else if (has_choices(r->field)) next_choice(a, 1);
+    else app_notice(a, STYLE_PLAIN, "Enter types a value; + and - step a number");
+}
+
+static void step_value(struct app *a, int by)
+{
+    const struct form_row *r = form_here(a);
+    char value[64];
+    bool number =
+        r && r->field &&
+        (r->field->type == FIELD_INT || r->field->type == FIELD_NUM || r->kind == ROW_SHARE);
+    if (number && !form_step(value, r->field, r->value, by))
+        app_notice(a, STYLE_PLAIN, "%s goes no further", r->label);
+    else if (number) form_set(a, text_of(value));
+    else if (r && has_choices(r->field)) next_choice(a, by);
+    else app_notice(a, STYLE_PLAIN, "+ and - step numbers and choices");
+}
+
+void act_more(struct app *a) { step_value(a, 1); }
+void act_less(struct app *a) { step_value(a, -1); }
 
 void act_unset(struct app *a)
 {
-    char problem[400];
-    const struct form_row *r = row_here(a);
-    if (!r || !r->field)
-        app_notice(a, STYLE_PLAIN, "only a value can be removed here; E opens the whole text");
+    const struct form_row *r = form_here(a);
+    if (!r || form_remove(a)) return;
+    if (!r->field)
+        app_notice(a, STYLE_PLAIN, "d removes a value, a dataset or a stage; here is none");
     else if (!r->said)
-        app_notice(a, STYLE_PLAIN, "it is not said in the file: the default counts already");
-    else if (!set_here(a, (struct text){0}, problem)) app_notice(a, STYLE_BAD, "%s", problem);
-}
-
-void act_undo(struct app *a)
-{
-    struct profile_show *p = &a->profile;
-    if (p->n_undo == 0) {
-        app_notice(a, STYLE_PLAIN, "nothing to take back");
-        return;
-    }
-    p->source = p->undo[--p->n_undo];
-    changed(a);
+        app_notice(a, STYLE_PLAIN, "it is not said here: what is shown counts already");
+    else form_set(a, (struct text){0});
 }

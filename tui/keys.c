@@ -14,7 +14,20 @@ static bool ended_early(const struct app *a)
     enum run_state s = a->live.fold.state;
     return s == RUN_STOPPED || s == RUN_FAILED || s == RUN_LOST;
 }
-static bool asks_command(const struct app *a) { return a->prompt.kind == PROMPT_COMMAND; }
+static const struct form_row *form_row(const struct app *a)
+{
+    return a->profile.list.at < a->profile.n_rows ? &a->profile.rows[a->profile.list.at] : NULL;
+}
+static bool on_entries(const struct app *a) { return form_row(a) && form_row(a)->part != PART_OTHER; }
+static bool on_entry(const struct app *a)
+{
+    return form_row(a) && (form_row(a)->kind == ROW_DATASET || form_row(a)->kind == ROW_STAGE);
+}
+static bool was_changed(const struct app *a) { return a->profile.at_history > 0; }
+static bool completes(const struct app *a)
+{
+    return a->prompt.kind == PROMPT_COMMAND || prompt_wants_path(a);
+}
 
 const struct binding bindings[] = {
     {K_ENTER, 0, "use", KEYS_MODELS, "use it",
@@ -32,18 +45,30 @@ const struct binding bindings[] = {
 
     {K_ENTER, 0, "edit", KEYS_PROFILE, "edit", "Edits the value, or folds a group open and shut.",
      act_edit_value, NULL},
-    {' ', 0, "fold", KEYS_PROFILE, "", "Folds a group open and shut.", act_fold, NULL},
+    {' ', 0, "toggle", KEYS_PROFILE, "",
+     "Takes the next choice, marks words, folds a group open and shut.", act_toggle, NULL},
+    {'+', '=', "more", KEYS_PROFILE, "", "Steps a number up to the next usual value.", act_more,
+     NULL},
+    {'-', 0, "less", KEYS_PROFILE, "", "Steps a number down to the next usual value.", act_less,
+     NULL},
+    {'a', 0, "add", KEYS_PROFILE, "add", "Adds a dataset, or a stage after the one here.", act_add,
+     on_entries},
+    {'d', K_DELETE, "unset", KEYS_PROFILE, "remove",
+     "Removes a value (so that the default counts), a dataset or a stage.", act_unset, on_entry},
+    {'<', ALT(K_UP), "earlier", KEYS_PROFILE, "", "Moves the dataset or stage up.", act_earlier,
+     NULL},
+    {'>', ALT(K_DOWN), "later", KEYS_PROFILE, "", "Moves the dataset or stage down.", act_later,
+     NULL},
     {'r', 0, "launch", KEYS_PROFILE, "launch", "Starts a run of the profile as it stands.",
      act_launch, NULL},
     {'v', 0, "view-data", KEYS_PROFILE, "view data",
      "Shows the data as the model will see it, trained tokens lit.", act_view_data, NULL},
     {'E', 0, "editor", KEYS_PROFILE, "$EDITOR", "Opens the profile in $EDITOR.", act_editor, NULL},
-    {'u', 0, "undo", KEYS_PROFILE, "undo", "Takes the last change back.", act_undo, NULL},
+    {'u', 0, "undo", KEYS_PROFILE, "undo", "Takes the last change back.", act_undo, was_changed},
+    {'U', 0, "redo", KEYS_PROFILE, "", "Makes the change again that u took back.", act_redo, NULL},
     {'w', 0, "write", KEYS_PROFILE, "write", "Writes the profile to its file.", act_write, NULL},
     {'W', 0, "write-as", KEYS_PROFILE, "",
      "Writes the profile to another file and goes on with that.", act_write_as, NULL},
-    {'d', K_DELETE, "unset", KEYS_PROFILE, "", "Removes the value, so that the default counts.",
-     act_unset, NULL},
     {'x', 0, "presets", KEYS_PROFILE, "presets", "Lists the profiles to start from.", act_presets,
      NULL},
     {'J', 0, "plan-down", KEYS_PROFILE, "", "Scrolls the plan down.", act_plan_down, NULL},
@@ -114,8 +139,8 @@ const struct binding bindings[] = {
     {K_ENTER, 0, "accept", KEYS_PROMPT, "accept", "Takes what was typed.", act_prompt_done, NULL},
     {K_ESC, CTRL('c'), "cancel", KEYS_PROMPT, "cancel", "Leaves everything as it was.",
      act_prompt_cancel, NULL},
-    {K_TAB, 0, "complete", KEYS_PROMPT, "complete", "Completes a command or takes the next choice.",
-     act_prompt_complete, asks_command},
+    {K_TAB, 0, "complete", KEYS_PROMPT, "complete", "Completes a command or the name of a file.",
+     act_prompt_complete, completes},
 
     {K_LEFT, CTRL('b'), "left", KEYS_EDIT, "", "A character to the left.", act_left, NULL},
     {K_RIGHT, CTRL('f'), "right", KEYS_EDIT, "", "A character to the right.", act_right, NULL},
@@ -149,6 +174,14 @@ const struct binding bindings[] = {
     {K_ESC, 'n', "no", KEYS_CONFIRM, "no", "Leaves everything as it is.", act_close, NULL},
     {K_ENTER, 0, "choose", KEYS_PICK, "choose", "Takes the row at the cursor.", act_pick, NULL},
     {K_ESC, 'q', "none", KEYS_PICK, "cancel", "Closes the list.", act_close, NULL},
+
+    {' ', 0, "mark", KEYS_MARKS, "mark", "Marks the word, or takes its mark away.", act_mark, NULL},
+    {K_ENTER, 0, "take", KEYS_MARKS, "take", "Takes the words that are marked.", act_pick, NULL},
+    {'+', '=', "mark-more", KEYS_MARKS, "", "One layer more.", act_mark_more, NULL},
+    {'-', 0, "mark-less", KEYS_MARKS, "", "One layer less.", act_mark_less, NULL},
+    {'t', 0, "mark-type", KEYS_MARKS, "type a list", "Types the list, patterns among it.",
+     act_mark_type, NULL},
+    {K_ESC, 'q', "mark-none", KEYS_MARKS, "cancel", "Leaves the list as it was.", act_close, NULL},
 
     {'k', K_UP, "up", KEYS_LISTS, "", "A row up.", act_up, NULL},
     {'j', K_DOWN, "down", KEYS_LISTS, "", "A row down.", act_down, NULL},
@@ -184,7 +217,8 @@ const char *const scope_names[KEYS_SCOPES] = {
     [KEYS_TYPING] = "chat, in the text field",
     [KEYS_PROMPT] = "in a question", [KEYS_EDIT] = "in text fields", [KEYS_HELP] = "help",
     [KEYS_LEAVE] = "leaving", [KEYS_CONFIRM] = "yes or no",
-    [KEYS_PICK] = "a list to choose from"};
+    [KEYS_PICK] = "a list to choose from",
+    [KEYS_MARKS] = "a list with marks"};
 
 int keys_now(const struct app *a, enum keys_of out[4])
 {

@@ -47,9 +47,11 @@ ACTION(kill_end) ACTION(kill_home) ACTION(kill_word) ACTION(yank) ACTION(field_u
 ACTION(field_down) ACTION(new_line)
 /* view_models.c */
 ACTION(use_model) ACTION(model_chat) ACTION(model_details) ACTION(add_folder) ACTION(reload_models)
-/* form.c, view_profile.c */
-ACTION(edit_value) ACTION(fold) ACTION(launch) ACTION(view_data) ACTION(editor) ACTION(undo)
-ACTION(write) ACTION(write_as) ACTION(presets) ACTION(unset)
+/* form.c, form_lists.c, view_profile.c */
+ACTION(edit_value) ACTION(fold) ACTION(toggle) ACTION(more) ACTION(less) ACTION(unset) ACTION(undo)
+ACTION(redo) ACTION(add) ACTION(earlier) ACTION(later)
+ACTION(mark) ACTION(mark_more) ACTION(mark_less) ACTION(mark_type)
+ACTION(launch) ACTION(view_data) ACTION(editor) ACTION(write) ACTION(write_as) ACTION(presets)
 ACTION(plan_down) ACTION(plan_up)
 /* view_data.c */
 ACTION(next_window) ACTION(last_window) ACTION(next_stage) ACTION(next_source) ACTION(window_far)

@@ -23,6 +23,7 @@ const struct popup_view popup_views[POPUPS] = {
     [POPUP_CONFIRM] = {"Sure?", KEYS_CONFIRM, false, confirm_size, confirm_popup, NULL},
     [POPUP_PRESETS] = {"Start from", KEYS_PICK, true, presets_size, presets_popup, pick_move},
     [POPUP_CHOICES] = {"Choose", KEYS_PICK, true, choices_size, choices_popup, pick_move},
+    [POPUP_MARKS] = {"Mark", KEYS_MARKS, true, marks_size, marks_popup, pick_move},
 };
 
 /* ---- small things ---- */

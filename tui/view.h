@@ -63,6 +63,7 @@ VIEW(models) VIEW(profile) VIEW(data) VIEW(runs) VIEW(live) VIEW(chat)
     void name##_size(const struct app *a, int *w, int *h); \
     void name##_popup(const struct app *a, struct grid *g, struct rect inside);
 POPUP(help) POPUP(leave) POPUP(confirm) POPUP(presets) POPUP(choices)
+POPUP(marks)
 void help_move(struct app *a, int by);
 void pick_move(struct app *a, int by);
 #endif

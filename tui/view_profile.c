@@ -52,20 +52,22 @@ static void head(const struct app *a, struct grid *g, struct rect r)
 
 static void form_line(struct grid *g, struct rect r, int y, const struct form_row *row)
 {
-    int x = 1 + row->depth * 2, value = r.w < 60 ? 22 : 30;
-    if (!row->field) {
+    int x = 1 + row->depth * 2, value = r.w < 60 ? 24 : 30;
+    enum style style = row->said ? STYLE_BRIGHT : STYLE_DIM;
+    if (row->key) {
         grid_sign(g, r, x, y, STYLE_DIM, row->open ? SIGN_OPEN : SIGN_SHUT);
         x += 2 + grid_fit(g, r, x + 2, y, 18, STYLE_BRIGHT, text_of(row->label)) + 2;
         if (x < 20) x = 20;
         grid_fit(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
     } else {
-        grid_fit(g, r, x + 2, y, value - x - 3, row->said ? STYLE_PLAIN : STYLE_DIM,
-                 text_of(row->label));
-        int n = grid_fit(g, r, value, y, r.w - value - 1, row->said ? STYLE_BRIGHT : STYLE_DIM,
-                         row->value.n ? row->value : TEXT("-"));
-        if (row->field->unit[0] && row->value.n &&
-            value + n + 2 + (int)strlen(row->field->unit) < r.w)
-            grid_text(g, r, value + n + 1, y, STYLE_DIM, text_of(row->field->unit));
+        x += 2 +
+             grid_fit(g, r, x + 2, y, r.w - x - 8, row->said ? STYLE_PLAIN : STYLE_DIM,
+                      text_of(row->label)) +
+             2;
+        if (value < x) value = x;
+        int n =
+            grid_fit(g, r, value, y, r.w - value - 1, style, row->value.n ? row->value : TEXT("-"));
+        grid_fit(g, r, value + n + 1, y, r.w - value - n - 2, STYLE_DIM, row->note);
     }
     if (row->bad) grid_text(g, r, 0, y, STYLE_BAD, TEXT("!"));
 }
@@ -106,7 +108,21 @@ static void says(const struct app *a, struct grid *g, struct rect r)
     } else if (p->warnings.n && !(row && row->field && row->said && p->list.at > 0)) {
         snprintf(text, sizeof text, "! %s", p->warnings.list[0].text);
         style = STYLE_WARN;
-    } else if (row && row->field)
+    } else if (row && row->part == PART_DATASETS && (row->key || row->kind == ROW_NAME)) {
+        snprintf(text, sizeof text, "%s",
+                 row->kind == ROW_GROUP ? "Files of rows to learn from. a adds one."
+                                        : "a adds another, d removes it, < and > move it. Stages "
+                                          "say how much of it they take.");
+    } else if (row && row->part == PART_STAGES && row->key) {
+        snprintf(text, sizeof text, "%s",
+                 row->kind == ROW_GROUP
+                     ? "What is trained, in this order. a adds a stage."
+                     : "a adds a stage after it, d removes it, < and > move it.");
+    } else if (row && row->kind == ROW_SHARE)
+        snprintf(
+            text, sizeof text,
+            "How much of the stage's tokens it gives: Space takes it in or out, + - change it.");
+    else if (row && row->field)
         snprintf(text, sizeof text, "%s%s%s%s", row->field->says, row->field->choices ? " [" : "",
                  row->field->choices ? row->field->choices : "", row->field->choices ? "]" : "");
     grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, style, text_of(text));
@@ -189,7 +205,7 @@ static void plan_memory(struct paper *p, const struct json *plan)
     static const char *const owners[] = {"weights",     "masters", "moments",  "gradients",
                                          "activations", "cache",   "workspace"};
     const struct json *stages = json_get(plan, "stages"), *most = NULL;
-    double largest = -1;
+    double largest = -1, longest = 0;
     for (int i = 0; stages && stages->kind == JSON_ARRAY && i < stages->n; i++) {
         const struct json *memory = json_get(&stages->items[i], "memory");
         double sum = 0;
@@ -200,6 +216,8 @@ static void plan_memory(struct paper *p, const struct json *plan)
             most = memory;
         }
     }
+    for (size_t o = 0; most && o < COUNT(owners); o++)
+        if (num(most, owners[o]) > longest) longest = num(most, owners[o]);
     char need[16], there[16];
     label(p, "memory", "peak %s of %s", bytes_or_dash(need, num(plan, "memory")),
           bytes_or_dash(there, num(plan, "memory_free")));
@@ -208,7 +226,7 @@ static void plan_memory(struct paper *p, const struct json *plan)
         if (!(v > 0)) continue;
         grid_fit(p->g, p->r, 2, p->y, 11, STYLE_DIM, text_of(owners[o]));
         grid_right(p->g, p->r, 21, p->y, STYLE_PLAIN, text_of(bytes_or_dash(need, v)));
-        grid_bar(p->g, p->r, 22, p->y, p->r.w - 23, v / largest,
+        grid_bar(p->g, p->r, 22, p->y, p->r.w - 23, v / longest,
                  (enum style)(STYLE_SERIES_1 + o % 6), SIGN_BAR);
         p->y++;
     }
@@ -367,6 +385,7 @@ void act_pick(struct app *a)
     int at = a->pick.at;
     app_close_popup(a);
     if (p == POPUP_CHOICES) form_choose(a, at);
+    if (p == POPUP_MARKS) form_take_marks(a);
     if (p == POPUP_PRESETS && at < a->n_presets) wish(a, WISH_OPEN_PROFILE, a->presets[at].path, 0);
 }
 
@@ -395,8 +414,7 @@ static bool launch_asks(struct app *a)
         if (asked->items[i].kind == JSON_TEXT)
             n += (size_t)snprintf(text + n, most - n, "%.*s\n", (int)asked->items[i].text.n,
                                   asked->items[i].text.p);
-    if (n < most)
-        snprintf(text + n, most - n, "v shows the data. Start the run all the same?");
+    if (n < most) snprintf(text + n, most - n, "v shows the data. Start the run all the same?");
     a->confirm = CONFIRM_LAUNCH;
     app_popup(a, POPUP_CONFIRM);
     return true;
@@ -444,9 +462,19 @@ void act_editor(struct app *a)
 {
     if (is_open(a)) wish(a, WISH_EDITOR, "", 0);
 }
+/* A preset that came with hone stays as it is: what is made of it goes to the user's own. */
 void act_write(struct app *a)
 {
-    if (is_open(a)) wish(a, WISH_WRITE_PROFILE, a->profile.path, 0);
+    const char *presets = a->places->profiles, *path = a->profile.path;
+    size_t n = strlen(presets);
+    char own[4096];
+    if (!is_open(a)) return;
+    if (n == 0 || strncmp(path, presets, n) != 0 || path[n] != '/') {
+        wish(a, WISH_WRITE_PROFILE, path, 0);
+        return;
+    }
+    snprintf(own, sizeof own, "%s/profiles/%s", a->places->home, path_base(path));
+    app_ask(a, PROMPT_SAVE_AS, "the preset stays; your own:", text_of(own));
 }
 void act_write_as(struct app *a)
 {

@@ -324,6 +324,26 @@ const struct one_of fields_one_of[] = {
 };
 const int fields_n_one_of = COUNT(fields_one_of);
 
+const char *profile_field_words(const struct field *f)
+{
+    if (f->check == check_train) return "full! | lora! | embeddings | lm_head | norms | last:4";
+    if (f->check == check_targets)
+        return "all-linear! | q_proj | k_proj | v_proj | o_proj | gate_proj | up_proj | down_proj";
+    return NULL;
+}
+
+bool profile_excludes(const char *path, const char *other)
+{
+    for (int g = 0; g < fields_n_one_of; g++) {
+        int both = 0;
+        for (size_t i = 0; i < COUNT(fields_one_of[g].paths) && fields_one_of[g].paths[i]; i++)
+            both |= (strcmp(fields_one_of[g].paths[i], path) == 0) |
+                    (strcmp(fields_one_of[g].paths[i], other) == 0) << 1;
+        if (both == 3 && strcmp(path, other) != 0) return true;
+    }
+    return false;
+}
+
 /* Choices that profiles of later versions may hold. */
 static const struct { const char *path, *word; } unbuilt[] = {
     {"guards.non_finite", "rollback"},

@@ -106,6 +106,11 @@ extern const int profile_n_fields;
 /* The row of a path with its indexes ("stages.1.lora.rank", "datasets.zh.path",
  * "stages.0.datasets.zh"), or NULL. */
 const struct field *profile_field(const char *path);
+/* The words that a form offers for a list; one with '!' stands alone ("full! | norms | last:4").
+ * NULL: any words. */
+const char *profile_field_words(const struct field *f);
+/* Whether one level of the file says at most one of the two settings (max_steps and epochs). */
+bool profile_excludes(const char *path, const char *other);
 /* The nearest path that exists, for messages; NULL where none is near. */
 const char *profile_field_nearest(const char *path);
 

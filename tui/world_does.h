@@ -1,0 +1,19 @@
+/* world_does.h - private to the files of the world: one function a wish, found by the wish. */
+#ifndef HONE_WORLD_DOES_H
+#define HONE_WORLD_DOES_H
+#include "tui/world.h"
+
+#define PROFILE_MOST (256 << 10)
+#define SAY(w, err) app_notice((w)->app, STYLE_BAD, "%s", (err).text)
+
+void close_client(struct world *w);
+
+#define DOES(name) void do_##name(struct world *w, const struct wish *x);
+/* world_profile.c */
+DOES(models) DOES(add_folder) DOES(presets) DOES(open_profile) DOES(write_profile) DOES(complete)
+DOES(editor) DOES(plan) DOES(preview) DOES(launch) DOES(resume)
+/* world.c */
+DOES(runs) DOES(open_run) DOES(remove) DOES(order) DOES(suspend) DOES(repaint) DOES(quit)
+/* world_chat.c */
+DOES(chat_open) DOES(ask) DOES(stop_answer) DOES(keep_chat) DOES(copy)
+#endif
