@@ -6,6 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+const struct sampling chat_usual = {
+    .temperature = 0.7f, .top_p = 0.9f, .top_k = 40, .repetition_penalty = 1};
+
 void app_start(struct app *a, const struct places *p, int w, int h, double now, enum glyphs glyphs)
 {
     memset(a, 0, sizeof *a);
@@ -19,9 +22,8 @@ void app_start(struct app *a, const struct places *p, int w, int h, double now, 
     a->profile.texts = arena_make(0);
     a->chat.arena = arena_make(0);
     a->chat.edit = edit_make(&a->chat.arena, true);
-    a->chat.sampling =
-        (struct sampling){.temperature = 0.7f, .top_p = 0.9f, .top_k = 40, .repetition_penalty = 1};
-    a->chat.max_new_tokens = 256;
+    a->chat.sampling = chat_usual;
+    a->chat.max_new_tokens = CHAT_USUAL_TOKENS;
     a->chat.typing = true;
     a->chat.step = -1;
     a->live.smooth = 0;
@@ -112,6 +114,7 @@ void act_chat(struct app *a)
 {
     if (!a->chat.spec[0] && a->live.open) act_live_chat(a);
     else app_go(a, SCREEN_CHAT);
+    if (!a->chat.spec[0]) a->chat.typing = false; /* nobody to type to */
 }
 
 void act_runs(struct app *a)
@@ -203,6 +206,7 @@ void pick_move(struct app *a, int by)
     enum popup p = app_top(a);
     int n = p == POPUP_PRESETS ? a->n_presets
             : p == POPUP_MARKS ? a->profile.marks.n
+            : p == POPUP_PAST  ? a->past.n
                                : form_choices(a, choices, COUNT(choices));
     if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? 8 : -8;
     list_move(&a->pick, by, n);

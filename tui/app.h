@@ -19,7 +19,7 @@
 enum screen { SCREEN_MODELS, SCREEN_PROFILE, SCREEN_DATA, SCREEN_RUNS, SCREEN_LIVE, SCREEN_CHAT,
     SCREENS };
 enum popup { POPUP_NONE, POPUP_HELP, POPUP_LEAVE, POPUP_CONFIRM, POPUP_PRESETS, POPUP_CHOICES,
-    POPUP_MARKS, POPUPS };
+    POPUP_MARKS, POPUP_SETTINGS, POPUP_PAST, POPUPS };
 /* Whose keys a row of the key table is. */
 enum keys_of {
     KEYS_ALL, KEYS_LISTS, KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS, KEYS_LIVE, KEYS_CHAT,
@@ -44,9 +44,12 @@ enum wish_kind {
     WISH_RUNS, WISH_OPEN_RUN /* text: folder */, WISH_RESUME /* text: folder */,
     WISH_REMOVE /* text: folder */,
     WISH_ORDER,             /* number: enum order_kind, value: learning rate; of the open run */
-    /* text: a model, checkpoint or run; number 1: the run in training itself */
+    /* text: a model, checkpoint or run; number 1: the run in training itself, if it trains */
     WISH_CHAT_OPEN,
     WISH_ASK, WISH_STOP_ANSWER,
+    WISH_SAVE_CHAT,         /* the conversation to where conversations are kept */
+    WISH_PAST, WISH_PAST_OPEN /* text: a kept conversation's file */,
+    WISH_EDIT_CHAT,         /* the message in $EDITOR */
     WISH_KEEP_CHAT,         /* text: the file that the transcript is written to */
     WISH_COPY,              /* text: to the terminal's clipboard */
     WISH_SUSPEND, WISH_REPAINT, WISH_QUIT
@@ -138,8 +141,10 @@ struct chat_line {
 };
 struct chat_show {
     char spec[4096], name[256], problem[512];
-    /* training: the weights of a run at work */
-    bool open, opening, answering, typing, training;
+    char file[4096];                       /* where the conversation is kept; "": nowhere yet */
+    /* training: the weights of a run at work; fresh: its settings are still to be read */
+    bool open, opening, answering, typing, training, fresh, send_when_ready;
+    bool stopping;                         /* asked to end its answer */
     bool has_adapter, adapter_off;
     int context; int64_t step;
     struct chat_line *lines; int n_lines, cap_lines;
@@ -150,6 +155,14 @@ struct chat_show {
     char half[4]; size_t half_n;
     struct arena arena;
 };
+
+/* How an answer is drawn where no profile says it. */
+extern const struct sampling chat_usual;
+#define CHAT_USUAL_TOKENS 256
+/* A conversation that was kept. `list`: its messages, while it is read. */
+struct chat_past { const char *path, *spec, *name, *first; const struct json *list; int messages;
+    double at; };
+struct past_show { struct chat_past *all; int n; bool loaded; struct arena arena; };
 
 enum prompt_kind { PROMPT_FILTER, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER,
     PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPT_DATASET, PROMPT_STAGE, PROMPTS };
@@ -182,6 +195,7 @@ struct app {
     struct runs_show runs;
     struct live_show live;
     struct chat_show chat;
+    struct past_show past;
     struct wish wishes[WISHES_MOST]; int n_wishes;
     bool dirty, leaving;
 };
@@ -202,6 +216,11 @@ void app_runs(struct app *a, const struct run_summary *list, int n, const char *
 /* The question's text is completed; `others`: what it could be, where that is several things. */
 void app_completed(struct app *a, struct text text, const char *others);
 void app_reply(struct app *a, const struct reply *r);
+void app_past(struct app *a, const struct chat_past *list, int n);
+void app_transcript(struct app *a, const struct chat_past *past);   /* reopens it */
+/* What a run's profile says of chats. */
+void app_chat_defaults(struct app *a, const struct sampling *s, int max_new_tokens,
+    const char *system);
 void app_notice(struct app *a, enum style s, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* ---- between the files of tui ---- */
@@ -219,6 +238,12 @@ void app_typed(struct app *a);                             /* a question's text 
 void models_filter(struct app *a);
 void runs_filter(struct app *a);
 void chat_line_add(struct app *a, const char *role, struct text t);  /* of a transcript */
+/* chat_past.c: the conversation as it is kept; false: nothing was said yet */
+bool chat_transcript(const struct app *a, struct buf *out);
+/* one such file; texts in arena a */
+bool chat_past_read(struct chat_past *out, struct text source, const char *path, struct arena *a);
+void chat_command(struct app *a, const char *line);        /* chat_set.c: what stood after '/' */
+/* `training`: the run's own weights answer while it is at work */
 void chat_start(struct app *a, const char *spec, const char *name, bool training);
 /* starts the run that the plan on the screen belongs to */
 void launch_now(struct app *a);

@@ -91,26 +91,15 @@ static void wishes(struct dump *d)
 static void read_chat(struct dump *d)
 {
     struct text t;
-    struct err err;
-    const struct json *line;
-    if (!state_file(d, "chat.jsonl", &t)) return;
+    struct chat_past past;
     struct chat_show *c = &d->app->chat;
-    snprintf(c->spec, sizeof c->spec, "saved");
-    snprintf(c->name, sizeof c->name, "saved");
+    if (!state_file(d, "chat.jsonl", &t) || !chat_past_read(&past, t, "chat.jsonl", d->a)) return;
+    past.at = d->app->now;
+    app_past(d->app, &past, 1);
+    app_transcript(d->app, &past);
     c->open = true;
-    while (t.n) {
-        const char *end = memchr(t.p, '\n', t.n);
-        size_t n = end ? (size_t)(end - t.p) : t.n;
-        struct text role = {0}, content = {0};
-        if (n &&
-            json_parse(&line, (struct text){t.p, n}, "chat.jsonl", (struct json_limits){0}, d->a,
-                       &err) &&
-            json_get_text(&role, line, "role", "chat.jsonl", &err) &&
-            json_get_text(&content, line, "content", "chat.jsonl", &err))
-            chat_line_add(d->app, role.n ? role.p : "user", content);
-        t.p += n + (end != NULL);
-        t.n -= n + (end != NULL);
-    }
+    c->opening = c->training = false;
+    d->app->screen = SCREEN_MODELS;
 }
 
 /* screen.json, and what is there of everything else. */

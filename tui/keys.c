@@ -24,6 +24,8 @@ static bool on_entry(const struct app *a)
     return form_row(a) && (form_row(a)->kind == ROW_DATASET || form_row(a)->kind == ROW_STAGE);
 }
 static bool was_changed(const struct app *a) { return a->profile.at_history > 0; }
+static bool talks(const struct app *a) { return a->chat.spec[0] != 0; }
+static bool has_adapter(const struct app *a) { return a->chat.has_adapter; }
 static bool completes(const struct app *a)
 {
     return a->prompt.kind == PROMPT_COMMAND || prompt_wants_path(a);
@@ -116,22 +118,33 @@ const struct binding bindings[] = {
     {'f', 0, "formula", KEYS_LIVE, "", "Shows what MFU and HFU are.", act_formula, NULL},
     {'a', K_ESC, "all-runs", KEYS_LIVE, "", "Goes back to the list of runs.", act_all_runs, NULL},
 
-    {'i', K_ENTER, "type", KEYS_CHAT, "type", "Goes back to the text field.", act_type, NULL},
+    {'i', K_ENTER, "type", KEYS_CHAT, "type", "Goes back to the text field.", act_type, talks},
     {'b', 0, "adapter", KEYS_CHAT, "adapter on/off",
-     "Lets the base alone answer, or the adapter too.", act_adapter, NULL},
-    {'W', 0, "keep-chat", KEYS_CHAT, "write", "Writes the conversation to a file.", act_keep_chat,
+     "Lets the base alone answer, or the adapter too.", act_adapter, talks},
+    {'r', 0, "ask-again", KEYS_CHAT, "again", "Answers the last message once more.", act_again,
+     talks},
+    {'h', 0, "history", KEYS_CHAT, "history", "Lists conversations and reopens one.", act_past,
      NULL},
+    {'n', 0, "new-chat", KEYS_CHAT, "new", "Begins a new conversation; this one is kept.",
+     act_forget, talks},
+    {'W', 0, "keep-chat", KEYS_CHAT, "", "Writes the conversation to a file of your choice.",
+     act_keep_chat, NULL},
     {'Y', 0, "copy-answer", KEYS_CHAT, "copy", "Sends the last answer to the terminal's clipboard.",
-     act_copy_answer, NULL},
-    {'F', 0, "forget", KEYS_CHAT, "forget", "Begins the conversation anew.", act_forget, NULL},
+     act_copy_answer, talks},
 
     {K_ENTER, 0, "send", KEYS_TYPING, "send", "Sends the message.", act_send, NULL},
     {ALT(K_ENTER), CTRL('j'), "new-line", KEYS_TYPING, "new line",
      "Begins a new line in the message.", act_new_line, NULL},
     {K_ESC, CTRL('c'), "stop-answer", KEYS_TYPING, "stop, leave",
      "Stops the answer; else leaves the text field.", act_chat_escape, NULL},
-    {CTRL('r'), 0, "again", KEYS_TYPING, "again", "Asks the last message once more.", act_again,
+    {CTRL('r'), 0, "again", KEYS_TYPING, "again", "Answers the last message once more.", act_again,
      NULL},
+    {CTRL('o'), 0, "adapter-too", KEYS_TYPING, "adapter on/off",
+     "Lets the base alone answer, or the adapter too.", act_adapter, has_adapter},
+    {CTRL('g'), 0, "edit-message", KEYS_TYPING, "", "Opens the message in $EDITOR.",
+     act_edit_message, NULL},
+    {K_TAB, 0, "complete-setting", KEYS_TYPING, "",
+     "Completes a line that begins with /; else the next screen.", act_complete_setting, NULL},
     {K_PAGE_UP, 0, "chat-up", KEYS_TYPING, "", "Scrolls the conversation up.", act_page_up, NULL},
     {K_PAGE_DOWN, 0, "chat-down", KEYS_TYPING, "", "Scrolls the conversation down.", act_page_down,
      NULL},

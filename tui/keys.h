@@ -62,7 +62,7 @@ ACTION(open_run) ACTION(resume_run) ACTION(remove_run) ACTION(run_chat)
 ACTION(pause) ACTION(save) ACTION(stop) ACTION(learning_rate) ACTION(live_chat) ACTION(zoom)
 ACTION(log_axis) ACTION(smooth) ACTION(metric)
 ACTION(formula) ACTION(all_runs)
-/* view_chat.c */
+/* view_chat.c, chat_set.c, chat_past.c */
 ACTION(send) ACTION(chat_escape) ACTION(again) ACTION(adapter) ACTION(type) ACTION(keep_chat)
-ACTION(forget) ACTION(copy_answer)
+ACTION(forget) ACTION(copy_answer) ACTION(complete_setting) ACTION(past) ACTION(edit_message)
 #endif

@@ -31,8 +31,8 @@ int tui_run(const struct places *p, const struct tui_options *o);
  *   models.json   what `hone models --json` prints       profile.yaml  the profile that is open
  *   check.json    what `hone check --json` prints        preview.json  what `hone preview --json`
  * prints
- *   runs/NAME/    run folders                            chat.jsonl    a transcript: {"role",
- * "content"} lines
+ *   runs/NAME/    run folders                            chat.jsonl    a conversation as
+ * chats are kept (chat_past.c)
  *   screen.json   {"now": Unix seconds, "run": NAME, "held": true: runs count as held, "device":
  * "CPU 2 cores"} Times of day are UTC.
  * `keys` are typed before the print: characters as they are, <Enter> <Esc> <Tab> <Up> <C-r>

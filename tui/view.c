@@ -23,6 +23,9 @@ const struct popup_view popup_views[POPUPS] = {
     [POPUP_CONFIRM] = {"Sure?", KEYS_CONFIRM, false, confirm_size, confirm_popup, NULL},
     [POPUP_PRESETS] = {"Start from", KEYS_PICK, true, presets_size, presets_popup, pick_move},
     [POPUP_CHOICES] = {"Choose", KEYS_PICK, true, choices_size, choices_popup, pick_move},
+    [POPUP_SETTINGS] = {"Settings: type /name value", KEYS_HELP, true, settings_size,
+                        settings_popup, settings_move},
+    [POPUP_PAST] = {"Conversations", KEYS_PICK, true, past_size, past_popup, pick_move},
     [POPUP_MARKS] = {"Mark", KEYS_MARKS, true, marks_size, marks_popup, pick_move},
 };
 
@@ -56,6 +59,16 @@ char *time_text(const struct app *a, char out[16], double t)
     else localtime_r(&whole, &tm);
     snprintf(out, 16, "%02d:%02d:%02d", (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
              (unsigned)tm.tm_sec % 100);
+    return out;
+}
+
+char *date_text(const struct app *a, char out[24], double t)
+{
+    time_t whole = (time_t)t;
+    struct tm tm = {0};
+    if (a->utc) gmtime_r(&whole, &tm);
+    else localtime_r(&whole, &tm);
+    strftime(out, 24, "%Y-%m-%d %H:%M", &tm);
     return out;
 }
 

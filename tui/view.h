@@ -45,6 +45,7 @@ int pane_columns(struct pane *out, int n, int id, struct rect *r, int columns);
 
 /* Small things that several views write the same way. */
 char *time_text(const struct app *a, char out[16], double unix_seconds);   /* 12:04:11 */
+char *date_text(const struct app *a, char out[24], double unix_seconds);   /* 2025-11-22 12:04 */
 /* a dash where it is NaN */
 char *number_text(char out[32], double v, const char *fmt);
 enum style state_style(enum run_state s);
@@ -63,7 +64,10 @@ VIEW(models) VIEW(profile) VIEW(data) VIEW(runs) VIEW(live) VIEW(chat)
     void name##_size(const struct app *a, int *w, int *h); \
     void name##_popup(const struct app *a, struct grid *g, struct rect inside);
 POPUP(help) POPUP(leave) POPUP(confirm) POPUP(presets) POPUP(choices)
-POPUP(marks)
+POPUP(marks) POPUP(settings) POPUP(past)
+void settings_move(struct app *a, int by);
+/* what a line that begins with '/' could be, at the bottom of r */
+void chat_offers(const struct app *a, struct grid *g, struct rect r);
 void help_move(struct app *a, int by);
 void pick_move(struct app *a, int by);
 #endif

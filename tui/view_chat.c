@@ -2,9 +2,7 @@
  * tokens come. */
 #include "tui/keys.h"
 #include "tui/view.h"
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PANE_HEAD, PANE_LINES, PANE_RULE, PANE_INPUT };
@@ -33,17 +31,18 @@ static void head(const struct app *a, struct grid *g, struct rect r)
         return;
     }
     if (c->training && c->step >= 0) snprintf(step, sizeof step, " step %lld", (long long)c->step);
-    snprintf(text, sizeof text, "%s%s %s adapter %s %s T %.2g", c->name, step, dot,
+    snprintf(text, sizeof text, "%s%s %s adapter %s %s temperature %.2g", c->name, step, dot,
              !c->has_adapter  ? "-"
              : c->adapter_off ? "off"
                               : "on",
              dot, (double)c->sampling.temperature);
     grid_fit(g, r, 1, 0, r.w - 12, STYLE_BRIGHT, text_of(text));
     grid_right(g, r, r.w - 1, 0, c->open ? STYLE_GOOD : STYLE_DIM,
-               c->opening     ? TEXT("opening ...")
-               : c->answering ? TEXT("answering")
-               : c->open      ? TEXT("ready")
-                              : TEXT("closed"));
+               c->opening                    ? TEXT("opening ...")
+               : c->stopping && c->answering ? TEXT("stopping")
+               : c->answering                ? TEXT("answering")
+               : c->open                     ? TEXT("ready")
+                                             : TEXT("closed"));
 }
 
 static void stats_text(const struct app *a, const struct chat_line *l, char out[160])
@@ -92,19 +91,21 @@ static void lines(const struct app *a, struct grid *g, struct rect r)
     }
     if (!c->spec[0]) {
         view_empty(g, r,
-                   "Nobody to talk to yet. Esc leaves the text field; then 1 and c starts "
-                   "a base model, 3 and c a run or its checkpoint.");
+                   "Nobody to talk to yet. 1 and then c starts a base model, 3 and then c a run or "
+                   "its newest checkpoint. h lists earlier conversations.");
         return;
     }
     if (c->n_lines == 0) {
         view_empty(g, r,
                    c->opening ? "The model is being read ..."
-                              : "Type a message and press Enter. /help lists what can be set.");
+                              : "Type a message and press Enter. / lists what can be set; /history "
+                                "reopens an earlier conversation.");
         return;
     }
     int rows = 0, first = c->n_lines;
     while (first > 0 && rows < r.h + c->scroll) rows += message(a, NULL, r, 0, &c->lines[--first]);
     int y = rows < r.h ? 0 : r.h - rows + c->scroll;
+    if (first == 0 && y > 0) y = 0;
     for (int i = first; i < c->n_lines && y < r.h; i++) y += message(a, g, r, y, &c->lines[i]);
 }
 
@@ -113,12 +114,14 @@ void chat_draw(const struct app *a, struct grid *g, const struct pane *p)
     struct rect r = p->r;
     if (p->id == PANE_HEAD) head(a, g, r);
     if (p->id == PANE_LINES) lines(a, g, r);
+    if (p->id == PANE_LINES) chat_offers(a, g, r);
     if (p->id == PANE_RULE)
         for (int x = 1; x < r.w - 1; x++) grid_sign(g, r, x, 0, STYLE_DIM, SIGN_LINE_ACROSS);
     if (p->id != PANE_INPUT) return;
     grid_text(g, r, 1, 0, a->chat.typing ? STYLE_ACCENT : STYLE_DIM, TEXT(">"));
     if (!a->chat.typing && a->chat.edit.text.n == 0)
-        grid_fit(g, r, 3, 0, r.w - 4, STYLE_DIM, TEXT("i goes back to typing"));
+        grid_fit(g, r, 3, 0, r.w - 4, STYLE_DIM,
+                 a->chat.spec[0] ? TEXT("i goes back to typing") : TEXT(""));
     else
         edit_draw(&a->chat.edit, g, rect_clip(r, (struct rect){3, 0, r.w - 6, r.h}),
                   a->chat.typing && app_types(a));
@@ -149,18 +152,32 @@ void chat_line_add(struct app *a, const char *role, struct text t)
 void chat_start(struct app *a, const char *spec, const char *name, bool training)
 {
     struct chat_show *c = &a->chat;
-    if (strcmp(c->spec, spec) != 0) c->n_lines = 0;
+    if (strcmp(c->spec, spec) != 0) {
+        c->n_lines = 0;
+        c->file[0] = 0;
+        c->fresh = true;
+    }
     snprintf(c->spec, sizeof c->spec, "%s", spec);
     snprintf(c->name, sizeof c->name, "%s", name);
     c->problem[0] = 0;
     c->opening = true;
-    c->open = c->answering = c->has_adapter = c->adapter_off = false;
+    c->open = c->answering = c->has_adapter = c->adapter_off = c->send_when_ready = false;
     c->training = training;
     c->typing = true;
     c->step = -1;
     c->half_n = 0;
     wish(a, WISH_CHAT_OPEN, spec, training);
     app_go(a, SCREEN_CHAT);
+}
+
+void app_chat_defaults(struct app *a, const struct sampling *s, int max_new_tokens,
+                       const char *system)
+{
+    struct chat_show *c = &a->chat;
+    c->fresh = false;
+    c->sampling = *s;
+    c->max_new_tokens = max_new_tokens;
+    snprintf(c->system, sizeof c->system, "%s", system);
 }
 
 /* A piece of an answer; the bytes of a character that is not whole yet wait for the next one. */
@@ -199,6 +216,12 @@ static void answered(struct chat_show *c, const char *ended, const struct answer
     c->half_n = 0;
 }
 
+/* The conversation is kept after every answer, whole or not. */
+static void keep(struct app *a)
+{
+    if (a->chat.n_lines > 0) wish(a, WISH_SAVE_CHAT, "", 0);
+}
+
 void app_reply(struct app *a, const struct reply *r)
 {
     struct chat_show *c = &a->chat;
@@ -208,120 +231,30 @@ void app_reply(struct app *a, const struct reply *r)
         c->open = true;
         c->opening = false;
         c->has_adapter = r->adapter;
+        c->training = r->step >= 0;
         if (r->context > 0) c->context = r->context;
+        if (c->send_when_ready) act_send(a);
+        c->send_when_ready = false;
     }
     if (r->kind == REPLY_TOKEN && c->n_lines && !c->lines[c->n_lines - 1].done)
         piece(c, &c->lines[c->n_lines - 1], r->text);
-    if (r->kind == REPLY_ANSWERED) answered(c, r->stats.ended, &r->stats);
+    if (r->kind == REPLY_ANSWERED) {
+        answered(c, r->stats.ended, &r->stats);
+        keep(a);
+    }
     if (r->kind == REPLY_REFUSED) {
         answered(c, "refused", NULL);
         app_notice(a, STYLE_BAD, "%.*s", (int)r->text.n, r->text.p);
     }
     if (r->kind == REPLY_GONE) {
         answered(c, "gone", NULL);
-        c->open = c->opening = false;
-        snprintf(c->problem, sizeof c->problem, "%.*s%s", (int)r->text.n, r->text.p,
-                 c->n_lines ? " (Esc, then F begins anew)" : "");
-        if (c->n_lines) {
-            app_notice(a, STYLE_BAD, "%s", c->problem);
-            c->problem[0] = 0;
-        }
+        c->open = c->opening = c->send_when_ready = false;
+        if (c->n_lines)
+            app_notice(a, STYLE_BAD, "%.*s Enter asks its newest weights.", (int)r->text.n,
+                       r->text.p);
+        else snprintf(c->problem, sizeof c->problem, "%.*s", (int)r->text.n, r->text.p);
+        keep(a);
     }
-}
-
-/* ---- what can be set by a line that begins with '/' ---- */
-
-enum { SET_FLOAT, SET_WHOLE, SET_SEED, SET_TEXT, SET_ADAPTER, SET_CLEAR, SET_KEEP, SET_HELP };
-static const struct setting {
-    const char *name;
-    int kind;
-    size_t at;
-    double least, most;
-    const char *help;
-} settings[] = {
-    {"temperature", SET_FLOAT, offsetof(struct chat_show, sampling.temperature), 0, 100,
-     "0: always the likeliest token"},
-    {"top-p", SET_FLOAT, offsetof(struct chat_show, sampling.top_p), 0.001, 1,
-     "draws among the likeliest tokens that make up this share"},
-    {"top-k", SET_WHOLE, offsetof(struct chat_show, sampling.top_k), 0, 1000000,
-     "draws among so many tokens; 0: all"},
-    {"penalty", SET_FLOAT, offsetof(struct chat_show, sampling.repetition_penalty), 0.1, 10,
-     "makes tokens that came already less likely; 1: no"},
-    {"max", SET_WHOLE, offsetof(struct chat_show, max_new_tokens), 1, 1048576,
-     "the most tokens of an answer"},
-    {"seed", SET_SEED, 0, 0, 9e15, "the same seed and text give the same answer"},
-    {"system", SET_TEXT, 0, 0, 0, "what the model is told first; nothing takes it away"},
-    {"adapter", SET_ADAPTER, 0, 0, 0, "on, off: the base alone answers"},
-    {"clear", SET_CLEAR, 0, 0, 0, "begins the conversation anew"},
-    {"save", SET_KEEP, 0, 0, 0, "writes the conversation to a file"},
-    {"help", SET_HELP, 0, 0, 0, "this list"}};
-
-static void setting_help(struct app *a)
-{
-    char text[1600];
-    size_t n = 0;
-    for (size_t i = 0; i < COUNT(settings) && n < sizeof text - 1; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "/%s: %s\n", settings[i].name,
-                              settings[i].help);
-    app_notice(a, STYLE_PLAIN, "%s", text);
-}
-
-static void set_number(struct app *a, const struct setting *s, const char *word)
-{
-    char *end, *at = (char *)&a->chat + s->at;
-    double v = strtod(word, &end);
-    if (!word[0] || *end || !(v >= s->least && v <= s->most)) {
-        app_notice(a, STYLE_BAD, "/%s wants a number from %g to %g: %s", s->name, s->least, s->most,
-                   s->help);
-        return;
-    }
-    if (s->kind == SET_FLOAT) *(float *)at = (float)v;
-    if (s->kind == SET_WHOLE) *(int *)at = (int)v;
-    if (s->kind == SET_SEED) a->chat.seed = (uint64_t)v;
-    app_notice(a, STYLE_PLAIN, "%s is %g", s->name, v);
-}
-
-static void set_adapter(struct app *a, bool off)
-{
-    struct chat_show *c = &a->chat;
-    c->adapter_off = off && !(c->open && !c->has_adapter);
-    if (off != c->adapter_off) app_notice(a, STYLE_PLAIN, "this model has no adapter to turn off");
-    else
-        app_notice(a, STYLE_PLAIN,
-                   off ? "the base alone answers from now on" : "the adapter answers from now on");
-}
-
-static void set(struct app *a, const struct setting *s, const char *word)
-{
-    switch (s->kind) {
-    case SET_TEXT:
-        snprintf(a->chat.system, sizeof a->chat.system, "%s", word);
-        app_notice(a, STYLE_PLAIN, "%s",
-                   word[0] ? "the model will be told so" : "no system message");
-        break;
-    case SET_ADAPTER: set_adapter(a, strcmp(word, "on") != 0); break;
-    case SET_CLEAR: act_forget(a); break;
-    case SET_KEEP:
-        if (word[0]) wish(a, WISH_KEEP_CHAT, word, 0);
-        else act_keep_chat(a);
-        break;
-    case SET_HELP: setting_help(a); break;
-    default: set_number(a, s, word);
-    }
-}
-
-static void command(struct app *a, const char *line)
-{
-    char name[32];
-    size_t n = strcspn(line, " ");
-    const char *word = line + n + strspn(line + n, " ");
-    snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), line);
-    for (size_t i = 0; i < COUNT(settings); i++)
-        if (strcmp(settings[i].name, name) == 0) {
-            set(a, &settings[i], word);
-            return;
-        }
-    app_notice(a, STYLE_BAD, "there is no /%s; /help lists what can be set", name);
 }
 
 /* ---- actions ---- */
@@ -330,6 +263,7 @@ static void ask(struct app *a)
 {
     line_add(a, "assistant", TEXT(""))->done = false;
     a->chat.answering = true;
+    a->chat.stopping = false;
     a->chat.half_n = 0;
     wish(a, WISH_ASK, "", 0);
 }
@@ -341,17 +275,22 @@ void act_send(struct app *a)
     if (c->edit.text.p[0] == '/') {
         const char *line = arena_string(&c->arena, c->edit.text.p + 1, c->edit.text.n - 1);
         edit_remember(&c->edit);
-        command(a, line);
+        chat_command(a, line);
         return;
     }
     if (c->answering) {
         app_notice(a, STYLE_PLAIN, "the answer is still coming; Esc stops it");
         return;
     }
-    if (!c->open) {
+    if (!c->open && !c->spec[0]) {
         app_notice(a, STYLE_PLAIN,
-                   c->opening ? "the model is still being read"
-                              : "nobody listens: choose a model (1, then c) or a run (3, then c)");
+                   "nobody listens: choose a model (1, then c) or a run (3, then c)");
+        return;
+    }
+    if (!c->open) {
+        if (!c->opening) chat_start(a, c->spec, c->name, true);
+        c->send_when_ready = true;
+        app_notice(a, STYLE_PLAIN, "the model is being read; then it answers");
         return;
     }
     line_add(a, "user", buf_text(&c->edit.text));
@@ -361,25 +300,34 @@ void act_send(struct app *a)
 
 void act_chat_escape(struct app *a)
 {
-    if (a->chat.answering) wish(a, WISH_STOP_ANSWER, "", 0);
-    else a->chat.typing = false;
+    struct chat_show *c = &a->chat;
+    if (!c->answering || c->stopping) {
+        c->typing = false;
+        return;
+    }
+    c->stopping = true;
+    wish(a, WISH_STOP_ANSWER, "", 0);
 }
 
 void act_again(struct app *a)
 {
     struct chat_show *c = &a->chat;
-    if (c->answering || !c->open) return;
-    while (c->n_lines && strcmp(c->lines[c->n_lines - 1].role, "user") != 0) c->n_lines--;
-    if (c->n_lines == 0) {
-        app_notice(a, STYLE_PLAIN, "nothing was asked yet");
+    int n = c->n_lines;
+    while (n && strcmp(c->lines[n - 1].role, "user") != 0) n--;
+    if (c->answering || !c->open || n == 0) {
+        app_notice(a, STYLE_PLAIN, "%s",
+                   c->answering ? "the answer is still coming; Esc stops it"
+                   : n == 0     ? "nothing was asked yet"
+                                : "nobody listens now");
         return;
     }
+    c->n_lines = n;
     c->seed++;
     ask(a);
 }
 
-void act_adapter(struct app *a) { set_adapter(a, !a->chat.adapter_off); }
 void act_type(struct app *a) { a->chat.typing = true; }
+void act_edit_message(struct app *a) { wish(a, WISH_EDIT_CHAT, "", 0); }
 void act_keep_chat(struct app *a)
 {
     app_ask(a, PROMPT_KEEP_CHAT, "write the conversation to:", TEXT("chat.jsonl"));
@@ -387,10 +335,13 @@ void act_keep_chat(struct app *a)
 
 void act_forget(struct app *a)
 {
-    if (a->chat.answering) wish(a, WISH_STOP_ANSWER, "", 0);
-    a->chat.n_lines = 0;
-    a->chat.answering = false;
-    app_notice(a, STYLE_PLAIN, "the conversation begins anew");
+    struct chat_show *c = &a->chat;
+    if (c->answering) wish(a, WISH_STOP_ANSWER, "", 0); /* its end is still waited for */
+    c->n_lines = 0;
+    c->file[0] = 0;
+    c->half_n = 0;
+    c->typing = c->spec[0] != 0;
+    app_notice(a, STYLE_PLAIN, "a new conversation; /history has the old one");
 }
 
 void act_copy_answer(struct app *a)
@@ -406,10 +357,24 @@ void act_copy_answer(struct app *a)
     app_notice(a, STYLE_PLAIN, "there is no answer to copy");
 }
 
+/* How far up the conversation can be scrolled. */
+static int scroll_most(const struct app *a)
+{
+    struct pane panes[PANES_MOST];
+    int n = chat_layout(a, view_body(a), panes), rows = 0;
+    for (int i = 0; i < n; i++) {
+        if (panes[i].id != PANE_LINES) continue;
+        for (int l = 0; l < a->chat.n_lines; l++)
+            rows += message(a, NULL, panes[i].r, 0, &a->chat.lines[l]);
+        rows -= panes[i].r.h;
+    }
+    return rows > 0 ? rows : 0;
+}
+
 void chat_move(struct app *a, int by)
 {
     if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? a->h / 2 : -a->h / 2;
     struct list l = {a->chat.scroll, 0};
-    list_move(&l, -by, 100000);
+    list_move(&l, -by, scroll_most(a) + 1);
     a->chat.scroll = l.at;
 }

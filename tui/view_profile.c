@@ -386,6 +386,7 @@ void act_pick(struct app *a)
     app_close_popup(a);
     if (p == POPUP_CHOICES) form_choose(a, at);
     if (p == POPUP_MARKS) form_take_marks(a);
+    if (p == POPUP_PAST && at < a->past.n) wish(a, WISH_PAST_OPEN, a->past.all[at].path, 0);
     if (p == POPUP_PRESETS && at < a->n_presets) wish(a, WISH_OPEN_PROFILE, a->presets[at].path, 0);
 }
 

@@ -7,6 +7,9 @@
 #define SAY(w, err) app_notice((w)->app, STYLE_BAD, "%s", (err).text)
 
 void close_client(struct world *w);
+/* A text for another process: in the cache folder, named by us. */
+const char *scratch_file(struct world *w, const char *name, struct text t, struct err *err);
+bool run_editor(struct world *w, const char *path, struct err *err);
 
 #define DOES(name) void do_##name(struct world *w, const struct wish *x);
 /* world_profile.c */
@@ -15,5 +18,6 @@ DOES(editor) DOES(plan) DOES(preview) DOES(launch) DOES(resume)
 /* world.c */
 DOES(runs) DOES(open_run) DOES(remove) DOES(order) DOES(suspend) DOES(repaint) DOES(quit)
 /* world_chat.c */
-DOES(chat_open) DOES(ask) DOES(stop_answer) DOES(keep_chat) DOES(copy)
+DOES(chat_open) DOES(ask) DOES(stop_answer) DOES(keep_chat) DOES(save_chat) DOES(past)
+DOES(past_open) DOES(edit_chat) DOES(copy)
 #endif

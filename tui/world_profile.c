@@ -180,15 +180,14 @@ void do_complete(struct world *w, const struct wish *x)
     app_completed(a, text_of(whole), f.n > 1 ? buf_text(&f.all).p : "");
 }
 
-/* A text for another process: in the cache folder, named by us. */
-static const char *scratch_file(struct world *w, const char *name, struct text t, struct err *err)
+const char *scratch_file(struct world *w, const char *name, struct text t, struct err *err)
 {
     const char *path =
-        arena_printf(&w->arena, "%s/%s.%d.yaml", w->places->cache, name, (int)getpid());
+        arena_printf(&w->arena, "%s/%d.%s", w->places->cache, (int)getpid(), name);
     return dir_make(w->places->cache, err) && file_replace(path, t, err) ? path : NULL;
 }
 
-static bool run_editor(struct world *w, const char *path, struct err *err)
+bool run_editor(struct world *w, const char *path, struct err *err)
 {
     const char *editor = getenv("VISUAL");
     int status = 0;
@@ -222,7 +221,7 @@ void do_editor(struct world *w, const struct wish *x)
     struct profile_show *p = &w->app->profile;
     (void)x;
     if (!w->term) return;
-    const char *path = scratch_file(w, "edit", p->source, &err);
+    const char *path = scratch_file(w, "edit.yaml", p->source, &err);
     if (!path || !run_editor(w, path, &err) || !file_read(&t, path, PROFILE_MOST, &w->arena, &err))
         SAY(w, err);
     else form_change(w->app, (struct text){arena_string(&p->texts, t.p, t.n), t.n});
@@ -237,7 +236,7 @@ static const char *profile_file(struct world *w, struct err *err)
     struct buf b = buf_make(&w->arena);
     if (!p->edited) return p->path;
     profile_write(&p->profile, &b);
-    return scratch_file(w, "form", buf_text(&b), err);
+    return scratch_file(w, "form.yaml", buf_text(&b), err);
 }
 
 void do_plan(struct world *w, const struct wish *x)

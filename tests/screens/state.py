@@ -139,5 +139,5 @@ write("models.json", json.dumps({"device": {"name": "AMD EPYC", "cores": 2, "mem
 write("profile.yaml", PROFILE)
 write("check.json", json.dumps(CHECK) + "\n")
 write("preview.json", json.dumps(PREVIEW) + "\n")
-write("chat.jsonl", lines(CHAT))
+write("chat.jsonl", lines([{"messages": CHAT, "model": "/runs/demo-0007", "name": "demo-0007"}]))
 write("screen.json", json.dumps({"now": live.t + 2, "run": "demo-0007", "held": True, "device": "CPU 2 cores"}) + "\n")

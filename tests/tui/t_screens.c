@@ -59,6 +59,8 @@ static const struct {
                {"chat", "4", false},
                {"chat-typing", "4Hello <A-Enter>\xE4\xBD\xA0\xE5\xA5\xBD", false},
                {"chat-help", "4/help<Enter>", false},
+               {"chat-offers", "4/t", false},
+               {"chat-history", "4<Esc>h", false},
                {"chat-empty", "4", true},
                {"help", "3?", false},
                {"help-filter", "3?/save<Enter>", false},
