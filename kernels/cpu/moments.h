@@ -7,13 +7,38 @@
 typedef int32_t vi __attribute__((vector_size(4 * V)));
 typedef uint32_t vu __attribute__((vector_size(4 * V)));
 typedef uint64_t vq __attribute__((vector_size(4 * V)));  /* V / 2 lanes */
-typedef uint16_t vh __attribute__((vector_size(2 * V)));
-typedef uint8_t vb __attribute__((vector_size(V)));
 
 INLINE vf v_bits(vi x) { return (vf)x; }
 INLINE vf v_abs(vf x) { return v_bits((vi)x & 0x7FFFFFFF); }
 /* 2^n for whole n of -126 to 127 */
 INLINE vf v_power2(vi n) { return v_bits((n + 127) << 23); }
+
+/* V bytes as whole numbers, and the low bytes or halves of V whole numbers, which fit. */
+INLINE vi v_bytes(const uint8_t *p) {
+#ifdef __AVX512F__
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
+#else
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
+#endif
+}
+INLINE void v_to_halves(uint16_t *p, vi x) {
+#ifdef __AVX512F__
+    _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16((__m512i)x));
+#else
+    __m256i two = _mm256_permute4x64_epi64(_mm256_packus_epi32((__m256i)x, (__m256i)x), 0x08);
+    _mm_storeu_si128((void *)p, _mm256_castsi256_si128(two));
+#endif
+}
+INLINE void v_to_bytes(uint8_t *p, vi x) {
+#ifdef __AVX512F__
+    _mm_storeu_si128((void *)p, _mm512_cvtepi32_epi8((__m512i)x));
+#else
+    uint16_t halves[V];
+    v_to_halves(halves, x);
+    __m128i h = _mm_loadu_si128((const void *)halves);
+    _mm_storel_epi64((void *)p, _mm_packus_epi16(h, h));
+#endif
+}
 
 /* kernels_random_at(key, first) and its V - 1 neighbours: two registers of 64-bit numbers, of which
  * the high halves stay. */
@@ -41,16 +66,13 @@ INLINE vu v_random(uint64_t key, uint64_t first) {
 /* ---- BF16: the draw is added below the last bit that stays ---- */
 
 INLINE void v_to_half(uint16_t *p, vf x, vu draw) {
-    vh h = __builtin_convertvector(((vu)x + draw) >> 16, vh);
-    memcpy(p, &h, sizeof h);
+    v_to_halves(p, (vi)(((vu)x + draw) >> 16));
 }
 
 /* ---- codes of S segments ---- */
 
 INLINE vf v_of_code(const uint8_t *p, vf scale, const bool has_sign) {
-    vb b;
-    memcpy(&b, p, sizeof b);
-    vi all = __builtin_convertvector(b, vi), code = has_sign ? all & 127 : all;
+    vi all = v_bytes(p), code = has_sign ? all & 127 : all;
     vi bits = (vi)__builtin_convertvector(code, vf), e = (bits >> 23) - 127;
     vf in_segment = v_bits((bits & 0x7FFFFF) | 0x3F800000); /* code / 2^e, from 1 to 2 */
     vf x = v_fma(v_set(7), in_segment, v_set(-6)) *
@@ -72,8 +94,7 @@ INLINE void v_to_code(uint8_t *p, vf x, vf per_scale, vi draw, const bool has_si
     if (!has_sign) place = v_less(v_set(0), y, place, v_max(place, v_set(1)));
     vi code = __builtin_convertvector(place, vi);
     if (has_sign) code |= ((vi)x >> 24) & 128;
-    vb b = __builtin_convertvector(code, vb);
-    memcpy(p, &b, sizeof b);
+    v_to_bytes(p, code);
 }
 
 /* ---- a block: at most MOMENT_BLOCK elements of one of the two moments ---- */
@@ -81,14 +102,16 @@ INLINE void v_to_code(uint8_t *p, vf x, vf per_scale, vi draw, const bool has_si
 /* What lies behind n up to the next multiple of V reads as 0. */
 INLINE void moments_read(float *out, const void *p, enum dtype t, float scale, int n,
                          const bool has_sign) {
-    uint8_t codes[MOMENT_BLOCK + V];
+    uint8_t last[V] = {0};
     if (t == BF16) {
         for (int j = 0; j < n; j += V) v_store(out + j, v_at(p, BF16, j, n));
         return;
     }
-    memcpy(codes, p, (size_t)n);
-    memset(codes + n, 0, V);
-    for (int j = 0; j < n; j += V) v_store(out + j, v_of_code(codes + j, v_set(scale), has_sign));
+    for (int j = 0; j < n; j += V) {
+        const uint8_t *from = (const uint8_t *)p + j;
+        if (n - j < V) from = memcpy(last, from, (size_t)(n - j));
+        v_store(out + j, v_of_code(from, v_set(scale), has_sign));
+    }
 }
 
 INLINE float moments_largest(const float *x, int n) {
