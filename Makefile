@@ -70,6 +70,9 @@ $B/hone-cpu.so: $(foreach i,$(ISAS),$(CPU_ISA:%.c=$B/%.$(i).o)) $(CPU_ONCE:%.c=$
 $B/tests/bench/bench_ops: $B/tests/bench/bench_ops.o $B/kernels.a | $B/hone-cpu.so
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) -ldnnl -ldl -lm -lpthread
 
+$B/tests/bench/bench_tokenizer: $B/tests/bench/bench_tokenizer.o $(call archives,format)
+	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) $(LIBS)
+
 $B/tests/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/fuzz.o $(call archives,tui)
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) -fsanitize=fuzzer $(LDFLAGS) $(LIBS)
 

@@ -10,10 +10,17 @@
 
 /* ---- scanners ---- */
 
-static size_t run_of(const struct unicode *u, const char *p, const char *end, int classes, bool are)
+static inline size_t run_of(const struct unicode *u, const char *p, const char *end, int classes, bool are)
 {
     const char *start = p;
-    for (int length; p < end && ((class_at(u, p, end, &length) & classes) != 0) == are;) p += length;
+    int stop = are ? 0 : classes | CLASS_WIDE, length;
+    for (;;) {
+        if (are) while (p < end && (u->byte[(unsigned char)*p] & classes)) p++;
+        else while (p < end && !(u->byte[(unsigned char)*p] & stop)) p++;
+        if (p == end || (unsigned char)*p < 0x80) break;
+        if (((class_at(u, p, end, &length) & classes) != 0) != are) break;
+        p += length;
+    }
     return (size_t)(p - start);
 }
 
@@ -43,9 +50,10 @@ static size_t spaces(const struct unicode *u, const char *p, const char *end)
 /* 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
 static size_t gpt2_piece(const struct unicode *u, const char *p, const char *end)
 {
-    int length, class = class_at(u, p, end, &length);
-    size_t n = contraction(p, end, false), lead = 0;
+    size_t n = split_plain(p, end), lead = 0;
     if (n) return n;
+    int length, class = class_at(u, p, end, &length);
+    if ((n = contraction(p, end, false)) != 0) return n;
     if (*p == ' ' && p + 1 < end) {
         class = class_at(u, p + 1, end, &length);
         lead = 1;
@@ -69,9 +77,10 @@ static size_t line_ends(const struct unicode *u, const char *p, const char *end)
 static size_t llama3_piece(const struct unicode *u, const char *p, const char *end, int digits)
 {
     enum { KNOWN = CLASS_LETTER | CLASS_NUMBER | CLASS_SPACE };
-    int length, next_length, class = class_at(u, p, end, &length);
-    size_t n = contraction(p, end, true);
+    size_t n = split_plain(p, end);
     if (n) return n;
+    int length, next_length, class = class_at(u, p, end, &length);
+    if ((n = contraction(p, end, true)) != 0) return n;
     if (class & CLASS_LETTER) return run_of(u, p, end, CLASS_LETTER, true);
     int next = p + length < end ? class_at(u, p + length, end, &next_length) : CLASS_SPACE;
     if (!(class & (CLASS_LINE | CLASS_NUMBER)) && (next & CLASS_LETTER))
@@ -92,7 +101,7 @@ static size_t llama3_piece(const struct unicode *u, const char *p, const char *e
     return n ? n : spaces(u, p, end);
 }
 
-static size_t scan(const struct split *s, const char *p, const char *end)
+size_t split_scan(const struct split *s, const char *p, const char *end)
 {
     if (s->pattern == PATTERN_GPT2) return gpt2_piece(s->unicode, p, end);
     return llama3_piece(s->unicode, p, end, s->pattern == PATTERN_LLAMA3 ? 3 : 1);
@@ -402,7 +411,7 @@ int pieces_match(struct pieces *w, struct stretch *found)
     default: break;
     }
     if (w->search >= w->t.n) return 0;
-    *found = (struct stretch){w->search, w->search + scan(w->split, w->t.p + w->search, w->t.p + w->t.n), true};
+    *found = (struct stretch){w->search, w->search + split_scan(w->split, w->t.p + w->search, w->t.p + w->t.n), true};
     w->search = found->end;
     return 1;
 }
@@ -457,9 +466,9 @@ static int join(struct pieces *w, struct stretch *s)
 int pieces_next(struct pieces *w, struct text *piece)
 {
     enum behaviour how = w->split->behaviour;
-    if (w->split->pattern <= PATTERN_QWEN && how == SPLIT_ISOLATED && !w->split->invert) {
+    if (split_scans(w->split)) {
         if (w->at >= w->t.n) return 0;
-        size_t n = scan(w->split, w->t.p + w->at, w->t.p + w->t.n);
+        size_t n = split_scan(w->split, w->t.p + w->at, w->t.p + w->t.n);
         *piece = (struct text){w->t.p + w->at, n};
         w->at += n;
         return 1;

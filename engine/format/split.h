@@ -8,6 +8,7 @@
 #define HONE_SPLIT_H
 #include "engine/base/base.h"
 #include "engine/format/unicode.h"
+#include <string.h>
 
 enum pattern {
     PATTERN_GPT2, PATTERN_LLAMA3, PATTERN_QWEN,   /* these match all of a text */
@@ -33,6 +34,38 @@ bool split_regex(struct split *s, struct text regex, const char *where, struct a
 /* What PCRE2 needs while it matches: zeroed at the start, of one thread, given back with matching_end. */
 struct matching { void *data, *context; };
 void matching_end(struct matching *m);
+
+/* Every stretch of a text is a match and a piece: split_scan is all there is to it. */
+static inline bool split_scans(const struct split *s)
+{
+    return s->pattern <= PATTERN_QWEN && s->behaviour == SPLIT_ISOLATED && !s->invert;
+}
+size_t split_scan(const struct split *s, const char *p, const char *end); /* of the piece at p < end */
+
+/* Letters of ASCII at p, eight at a time: what is no letter gets its highest bit set. */
+static inline size_t ascii_letters(const char *p, const char *end)
+{
+    const uint64_t each = 0x0101010101010101u, high = 0x80 * each;
+    const char *start = p;
+    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
+    for (uint64_t w; end - p >= 8; p += 8) {
+        memcpy(&w, p, 8);
+        uint64_t c = (w | 0x20 * each) & ~high;
+        uint64_t other = (~(c + (0x80 - 'a') * each) | (c + (0x7F - 'z') * each) | w) & high;
+        if (other) return (size_t)(p - start) + (size_t)__builtin_ctzll(other) / 8;
+    }
+    while (p < end && (unsigned char)((*p | 32) - 'a') < 26) p++;
+    return (size_t)(p - start);
+}
+
+/* What most words are to all three patterns: letters of ASCII, or a blank and such letters. 0: it is
+ * something else, or goes on with a longer character. */
+static inline size_t split_plain(const char *p, const char *end)
+{
+    size_t blank = *p == ' ', n = ascii_letters(p + blank, end);
+    if (n == 0 || (p + blank + n < end && (unsigned char)p[blank + n] >= 0x80)) return 0;
+    return blank + n;
+}
 
 /* A walk over the pieces of one text: zeroed but for the first four fields. Empty pieces are left out. */
 struct stretch { size_t start, end; bool match; };

@@ -326,10 +326,11 @@ bool tokenizer_encode(const struct tokenizer *t, struct ids *out, struct text s,
     if (scratch == out->a) scratch = &own; /* what is given back would take the ids along */
     struct arena_mark mark = arena_mark(scratch);
     struct encoding e = {.t = t, .out = out, .scratch = scratch, .err = err, .flags = flags};
-    if (t->model == MODEL_BPE) bpe_cache(&e, s.n);
+    if (t->model == MODEL_BPE) words_sit(&e);
     int64_t before = out->n;
     bool ok = cut_added(&e, &t->raw, s, true, normalise_part);
     if (!ok) out->n = before;
+    words_leave(&e);
     matching_end(&e.matching);
     arena_back(scratch, mark);
     arena_drop(&own);

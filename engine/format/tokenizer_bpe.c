@@ -9,10 +9,15 @@
 
 /* ---- the table of pairs ---- */
 
-static struct pair_slot *pair_of(const struct bpe *b, int32_t left, int32_t right)
+static inline uint64_t key_of(int32_t left, int32_t right)
 {
-    uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
-    uint64_t h = key * 0x9E3779B97F4A7C15u;
+    return ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
+}
+
+static inline uint64_t hash_of(uint64_t key) { return key * 0x9E3779B97F4A7C15u; }
+
+static inline struct pair_slot *pair_of(const struct bpe *b, uint64_t key, uint64_t h)
+{
     for (size_t i = (size_t)(h ^ h >> 32) & b->pairs.mask;; i = (i + 1) & b->pairs.mask)
         if (b->pairs.slots[i].key == key || !b->pairs.slots[i].key) return &b->pairs.slots[i];
 }
@@ -20,8 +25,9 @@ static struct pair_slot *pair_of(const struct bpe *b, int32_t left, int32_t righ
 /* The later of two equal pairs counts, as in Hugging Face's. */
 void bpe_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id)
 {
-    struct pair_slot *s = pair_of(b, left, right);
-    *s = (struct pair_slot){((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1, rank, id};
+    uint64_t key = key_of(left, right), h = hash_of(key), bit = h >> b->pairs.maybe_shift;
+    *pair_of(b, key, h) = (struct pair_slot){key, rank, id};
+    b->pairs.maybe[bit / 64] |= (uint64_t)1 << bit % 64;
 }
 
 /* ---- merging ---- */
@@ -31,7 +37,9 @@ void bpe_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t
 static inline uint64_t look(const struct bpe *b, int32_t left, int32_t right)
 {
     if (left < 0 || right < 0) return NONE;
-    const struct pair_slot *s = pair_of(b, left, right);
+    uint64_t key = key_of(left, right), h = hash_of(key), bit = h >> b->pairs.maybe_shift;
+    if (!(b->pairs.maybe[bit / 64] >> bit % 64 & 1)) return NONE;
+    const struct pair_slot *s = pair_of(b, key, h);
     return s->key ? (uint64_t)s->rank << 32 | (uint32_t)s->id : NONE;
 }
 
@@ -225,7 +233,7 @@ static void put_symbols(struct encoding *e, const struct symbols *s, struct text
     }
 }
 
-static void merge_piece(struct encoding *e, struct text piece)
+void bpe_merge(struct encoding *e, struct text piece)
 {
     const struct bpe *b = &e->t->bpe;
     int32_t few_ids[FEW];
@@ -244,52 +252,15 @@ static void merge_piece(struct encoding *e, struct text piece)
     arena_back(e->scratch, mark);
 }
 
-/* ---- pieces seen before ---- */
-
-/* Short pieces that are not in the vocabulary as a whole: their ids stand in the output already. */
-struct cached_piece { char bytes[40]; int64_t first; uint32_t tag; uint8_t n, ids; };
-
-void bpe_cache(struct encoding *e, size_t text_bytes)
-{
-    enum { LEAST = 8192, MOST = 1 << 14 };
-    if (text_bytes < LEAST) return;
-    size_t n = 256;
-    while (n < MOST && n * 64 < text_bytes) n *= 2;
-    e->cache = NEW_N(e->scratch, struct cached_piece, n);
-    e->cache_mask = n - 1;
-}
-
-static void merge_cached(struct encoding *e, struct text piece)
-{
-    if (!e->cache || piece.n > sizeof e->cache->bytes || piece.n < 2) {
-        merge_piece(e, piece);
-        return;
-    }
-    uint64_t h = hash64(piece.p, piece.n, 2);
-    struct cached_piece *c = &e->cache[h & e->cache_mask];
-    if (c->n == piece.n && c->tag == (uint32_t)(h >> 32) && !memcmp(c->bytes, piece.p, piece.n)) {
-        for (int i = 0; i < c->ids; i++) put_id(e->out, e->out->p[c->first + i]);
-        return;
-    }
-    int64_t first = e->out->n, lost = e->lost;
-    merge_piece(e, piece);
-    if (e->lost != lost || e->last_unknown || e->out->n - first > 255) return;
-    memcpy(c->bytes, piece.p, piece.n);
-    c->first = first;
-    c->tag = (uint32_t)(h >> 32);
-    c->n = (uint8_t)piece.n;
-    c->ids = (uint8_t)(e->out->n - first);
-}
-
 enum { NOT_ASKED, WHOLE, NOT_WHOLE };
 
 /* What is learnt about a piece is the same for every thread, so a relaxed byte is enough. */
-static void piece_encode(struct encoding *e, struct text piece)
+void word_encode(struct encoding *e, struct text piece)
 {
     const struct bpe *b = &e->t->bpe;
     int32_t id = piece.n <= b->longest ? piece_map_find(&b->map, b->bytes, piece.p, piece.n) : -1;
     if (id < 0 || id >= e->t->size) {
-        merge_cached(e, piece);
+        bpe_merge(e, piece);
         return;
     }
     int known = b->ignore_merges ? WHOLE : __atomic_load_n(&b->whole[id], __ATOMIC_RELAXED);
@@ -299,11 +270,11 @@ static void piece_encode(struct encoding *e, struct text piece)
         return;
     }
     if (known == NOT_WHOLE) {
-        merge_cached(e, piece);
+        bpe_merge(e, piece);
         return;
     }
     int64_t n = e->out->n, lost = e->lost;
-    merge_piece(e, piece);
+    bpe_merge(e, piece);
     bool whole = e->out->n == n + 1 && e->out->p[n] == id && e->lost == lost;
     __atomic_store_n(&b->whole[id], whole ? WHOLE : NOT_WHOLE, __ATOMIC_RELAXED);
 }
@@ -315,7 +286,8 @@ static bool at_underline(const char *p, size_t n) { return n >= 3 && !memcmp(p, 
 void bpe_encode(struct encoding *e, struct text piece)
 {
     if (!e->t->bpe.by_words) {
-        if (piece.n) piece_encode(e, piece);
+        if (piece.n) words_put(e, piece.p, piece.n, piece.p + piece.n, false);
+        words_flush(e);
         return;
     }
     for (size_t start = 0, i = 0; start < piece.n; start = i) {
@@ -324,8 +296,9 @@ void bpe_encode(struct encoding *e, struct text piece)
             const char *next = memchr(piece.p + i + 1, 0xE2, piece.n - i - 1);
             i = next ? (size_t)(next - piece.p) : piece.n;
         }
-        piece_encode(e, (struct text){piece.p + start, i - start});
+        words_put(e, piece.p + start, i - start, piece.p + piece.n, true);
     }
+    words_flush(e);
 }
 
 /* ---- making ---- */
@@ -334,9 +307,12 @@ void bpe_make(struct opening *o, size_t pairs)
 {
     struct bpe *b = &o->t->bpe;
     size_t n = 16;
-    while (n < pairs * 2) n *= 2;
+    int bits = 5;
+    while (n < pairs * 2) n *= 2, bits++;
     b->pairs.slots = NEW_N(o->a, struct pair_slot, n);
     b->pairs.mask = n - 1;
+    b->pairs.maybe = NEW_N(o->a, uint64_t, (((size_t)1 << bits) + 63) / 64); /* 4 to 8 bits a pair */
+    b->pairs.maybe_shift = 64 - bits;
     b->whole = NEW_N(o->a, uint8_t, o->t->size + 1);
 }
 
@@ -366,4 +342,5 @@ void bpe_finish(struct opening *o)
         char one = (char)c;
         b->ascii_id[c] = piece_map_find(&b->map, b->bytes, &one, 1);
     }
+    words_make(o);
 }

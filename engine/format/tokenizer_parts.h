@@ -5,6 +5,7 @@
  * tokenizer_steps.c  reads and runs the normalisers and pre-tokenizers of tokenizer.json
  * tokenizer_spm.c    reads tokenizer.model (SentencePiece), and its normaliser
  * tokenizer_bpe.c    merges;  tokenizer_unigram.c: the best path
+ * tokenizer_words.c  words seen before, and words in parts
  * tokenizer_decode.c ids to text;  tokenizer_config.c: bos, eos, chat template
  * tokenizer_map.c    pieces by their bytes, tries, the byte alphabet of GPT-2 */
 #ifndef HONE_TOKENIZER_PARTS_H
@@ -81,8 +82,14 @@ struct decode_step {
 enum piece_kind { PIECE_ADDED = 1, PIECE_SPECIAL = 2, PIECE_BYTE = 4, PIECE_UNKNOWN = 8, PIECE_USER = 16,
                   PIECE_UNUSED = 32, PIECE_RAW = 64 /* shows bytes of a longer text */ };
 
-/* Merges: pair of ids -> rank and the id that it becomes. */
-struct pair_map { struct pair_slot { uint64_t key; uint32_t rank; int32_t id; } *slots; size_t mask; };
+/* Merges: pair of ids -> rank and the id that it becomes. Most pairs that are asked for are none:
+ * `maybe` has a bit for each that is, by hash, and is small enough to stay near. */
+struct pair_map {
+    struct pair_slot { uint64_t key; uint32_t rank; int32_t id; } *slots;
+    size_t mask;
+    uint64_t *maybe;
+    int maybe_shift;
+};
 struct bpe {
     struct piece_map map;
     struct text *bytes;        /* by id: what the model sees (raw bytes where byte_level); beyond size:
@@ -96,6 +103,9 @@ struct bpe {
     bool by_words;             /* no piece has U+2581 behind another character: words can be merged apart */
     size_t longest;            /* bytes of the longest piece */
     uint8_t *whole;            /* by id: merging its own bytes gives it back (0 not asked yet, 1 yes, 2 no) */
+    struct joins *joins;       /* byte_level: characters that merges can join */
+    struct word_cache *words;  /* what words became; a call sits at one */
+    int seats;
 };
 struct unigram { struct trie trie; double *score, unknown_score; bool byte_fallback; };
 struct spm {
@@ -139,6 +149,11 @@ struct tokenizer {
     char about[96], hash[33];
 };
 
+/* A word, or a part that is merged by itself, on its way to the model. */
+struct word_key { uint64_t low, high; };
+struct unit { const char *p; size_t n; struct word_key key; struct word *set; bool part; };
+enum { UNITS_MOST = 32 };
+
 /* One call of tokenizer_encode. */
 struct encoding {
     const struct tokenizer *t;
@@ -149,7 +164,8 @@ struct encoding {
     unsigned flags;
     bool last_unknown;              /* the id before was the unknown piece, which swallows its like */
     struct matching matching;
-    struct cached_piece *cache; size_t cache_mask;
+    struct word_cache *words;       /* NULL: none was free */
+    struct unit units[UNITS_MOST]; int n_units;
 };
 static inline void put_id(struct ids *out, int32_t id)
 {
@@ -174,7 +190,15 @@ void bpe_make(struct opening *o, size_t pairs);           /* bpe.bytes and bpe.m
 void bpe_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id);
 void bpe_finish(struct opening *o);
 void bpe_encode(struct encoding *e, struct text piece);
-void bpe_cache(struct encoding *e, size_t text_bytes);
+void bpe_merge(struct encoding *e, struct text piece);    /* by merges alone, not looked up as a whole */
+void word_encode(struct encoding *e, struct text word);   /* not by the cache */
+void words_make(struct opening *o);                       /* after bpe_finish's facts are there */
+void words_sit(struct encoding *e);
+void words_leave(struct encoding *e);
+/* A word (not empty) whose text ends at `end`; plain: it is of ASCII. words_flush follows the last. */
+void words_put(struct encoding *e, const char *p, size_t n, const char *end, bool plain);
+void words_flush(struct encoding *e);
+void words_split(struct encoding *e, const struct split *split, struct text s); /* a byte-level text's last split */
 bool unigram_make(struct opening *o, const double *scores);
 void unigram_encode(struct encoding *e, struct text piece);
 void unknown_text(struct encoding *e, struct text t);     /* as bytes, the unknown piece, or lost */

@@ -320,7 +320,13 @@ bool normalise(struct encoding *e, struct buf *out, struct text s, bool first)
 
 static bool split_on(struct encoding *e, int step, struct text piece, bool first)
 {
-    struct pieces w = {.split = &e->t->pre[step].split, .t = piece, .matching = &e->matching, .err = e->err};
+    const struct tokenizer *t = e->t;
+    const struct pre_step *s = &t->pre[step];
+    if (step + 1 == t->pre_n && t->model == MODEL_BPE && t->bpe.joins && !t->written && split_scans(&s->split)) {
+        words_split(e, &s->split, piece);
+        return true;
+    }
+    struct pieces w = {.split = &s->split, .t = piece, .matching = &e->matching, .err = e->err};
     struct text part;
     int got;
     while ((got = pieces_next(&w, &part)) > 0)

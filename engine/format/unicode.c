@@ -42,6 +42,7 @@ struct unicode *unicode_make(struct arena *a)
 {
     struct unicode *u = NEW(a, struct unicode);
     for (int32_t code = 0; code < 65536; code++) u->bmp[code] = (uint8_t)unicode_class(code);
+    for (int c = 0; c < 256; c++) u->byte[c] = c < 0x80 ? u->bmp[c] : CLASS_WIDE;
     return u;
 }
 
@@ -78,6 +79,10 @@ static bool stable(int32_t c, enum unicode_form form)
     if (c < 0x80) return true;
     if (c < 0xC0) return form == FORM_NFC || form == FORM_NFD;
     if (c < 0x300) return form == FORM_NFC;
+    if ((c >= 0x2010 && c <= 0x2027) || (c >= 0xFF01 && c <= 0xFF60)) /* dashes, quotes, wide forms */
+        return form == FORM_NFC || form == FORM_NFD;
+    if ((c >= 0x3041 && c <= 0x3096) || (c >= 0x30A1 && c <= 0x30FA) || (c >= 0xAC00 && c <= 0xD7A3))
+        return form == FORM_NFC; /* kana and Hangul's syllables */
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3001 && c <= 0x3029) ||
            (c >= 0xE000 && c <= 0xF8FF) || (c >= 0x3400 && c <= 0x4DBF);
 }
@@ -162,9 +167,9 @@ void unicode_normalise(struct buf *out, struct text t, enum unicode_form form)
     size_t copied = 0, base = 0; /* up to where t is in `out`; where the last stable character begins */
     for (size_t i = 0; i < t.n;) {
         int32_t code;
-        int length = utf8_decode(t.p + i, t.n - i, &code);
-        if (code < 0 || later(code)) base = i + (size_t)length;
-        else if (stable(code, form)) base = i;
+        int length = utf8_next(t.p + i, t.p + t.n, &code);
+        if (code >= 0 && stable(code, form)) base = i; /* none of these came later */
+        else if (code < 0 || later(code)) base = i + (size_t)length;
         else {
             size_t end = i;
             do end += (size_t)length;

@@ -21,9 +21,26 @@ enum unicode_class {
 };
 int unicode_class(int32_t code);
 
-/* The classes of the Basic Multilingual Plane side by side, for scanners; 64 KiB in the arena. */
-struct unicode { uint8_t bmp[65536]; };
+/* The classes of the Basic Multilingual Plane side by side, for scanners, and those of single bytes,
+ * where a byte of a longer character is CLASS_WIDE; 64 KiB in the arena. */
+enum { CLASS_WIDE = 128 };
+struct unicode { uint8_t bmp[65536], byte[256]; };
 struct unicode *unicode_make(struct arena *a);
+
+/* As utf8_decode, with the most common lengths in line. p < end. */
+static inline int utf8_next(const char *p, const char *end, int32_t *code)
+{
+    const unsigned char *b = (const unsigned char *)p;
+    if (b[0] < 0x80) {
+        *code = b[0];
+        return 1;
+    }
+    if (b[0] > 0xE0 && b[0] < 0xED && end - p > 2 && (b[1] & 0xC0) == 0x80 && (b[2] & 0xC0) == 0x80) {
+        *code = (b[0] & 0xF) << 12 | (b[1] & 0x3F) << 6 | (b[2] & 0x3F);
+        return 3;
+    }
+    return utf8_decode(p, (size_t)(end - p), code);
+}
 
 /* The classes of the character at p (before end) and its length; an ill-formed byte has none. */
 static inline int class_at(const struct unicode *u, const char *p, const char *end, int *length)
@@ -33,7 +50,7 @@ static inline int class_at(const struct unicode *u, const char *p, const char *e
         return u->bmp[(unsigned char)*p];
     }
     int32_t code;
-    *length = utf8_decode(p, (size_t)(end - p), &code);
+    *length = utf8_next(p, end, &code);
     return code < 0 ? 0 : code < 65536 ? u->bmp[code] : unicode_class(code);
 }
 

@@ -62,16 +62,30 @@ def million():
     return run
 
 
-def tokenizer(folder, text):
-    data = open(text, "rb").read()
-    data = data * max(1, (16 << 20) // len(data))
-    path = work + "/text"
+def prose(language):
+    """2.5 MB of prose, from what the material folder has; repeated where it has less."""
+    with open("%s/prose-%s.txt" % (material, language), encoding="utf-8") as f:
+        text = f.read()
+    more = "%s/parable-%s.jsonl" % (material, language)
+    if os.path.exists(more):
+        with open(more, encoding="utf-8") as f:
+            text += "\n".join(json.loads(line)["input"][1]["content"] for line in f)
+    data = text.encode()
+    data = (data * (2500000 // len(data) + 1))[:2500000].decode(errors="ignore").encode()
+    path = "%s/%s" % (work, {"en": "English", "zh": "Chinese"}[language])
     open(path, "wb").write(data)
+    return path
+
+
+def tokenizer(folder, texts):
+    """The library alone, then the command, whose start (reading the tokenizer) is taken off."""
+    print("tokenizer, one core (bar 20 MB/s; good 60, moonshot 150)", flush=True)
+    subprocess.run([build + "/tests/bench/bench_tokenizer", folder, *texts], check=True)
     empty = work + "/empty"
     open(empty, "wb").write(b"a")
-    base = min(command("tokenize", folder, empty)() for _ in range(3))
-    full = min(command("tokenize", folder, path)() for _ in range(3))
-    print("%-44s %.1f MB/s (bar 20)" % ("tokenizer, " + os.path.basename(folder), len(data) / 1e6 / (full - base)), flush=True)
+    base = min(command("tokenize", folder, empty)() for _ in range(5))
+    full = min(command("tokenize", folder, texts[0])() for _ in range(5))
+    print("  hone tokenize, %-14s %.1f MB/s" % (os.path.basename(texts[0]), os.path.getsize(texts[0]) / 1e6 / max(full - base, 1e-9)), flush=True)
 
 
 times("hone --version", "10 ms", command("--version"))
@@ -81,7 +95,11 @@ if os.path.exists("assets/small-world/config.json"):
 run = million()
 times("the live screen of a run of a million steps", "1000 ms", command("--dump", "120x40", "--state", run), 3)
 material = os.environ.get("HONE_MATERIAL", "material")
-for name in ("llama3", "qwen", "gpt2"):
-    if os.path.exists("%s/%s/tokenizer.json" % (material, name)) and os.path.exists(material + "/prose-en.txt"):
-        tokenizer("%s/%s" % (material, name), material + "/prose-en.txt")
+if os.path.exists(material + "/prose-en.txt") and os.path.exists(material + "/prose-zh.txt"):
+    texts = [prose("en"), prose("zh")]
+    for name in ("llama3", "qwen", "gpt2"):
+        if os.path.exists("%s/%s/tokenizer.json" % (material, name)):
+            tokenizer("%s/%s" % (material, name), texts)
+else:
+    print("tokenizer: no prose in %s (sh tests/material.sh %s prose llama3 qwen evals)" % (material, material))
 subprocess.run(["rm", "-rf", work])

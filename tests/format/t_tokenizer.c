@@ -7,6 +7,8 @@
 #include "engine/format/json.h"
 #include "engine/format/tokenizer.h"
 #include "engine/format/split.h"
+#include "engine/format/tokenizer_parts.h"
+#include "kernels/pool.h"
 #include <unistd.h>
 
 enum { BLOCK = 16 };
@@ -398,6 +400,94 @@ static void a_megabyte_of_one_character_is_no_burden(void **state)
 
 /* ---- pieces ---- */
 
+/* Stretches of the recorded texts, at any byte, one behind the other. */
+static struct text shuffled(uint64_t seed)
+{
+    enum { STRETCHES = 12, LONGEST = 24 };
+    struct buf b = buf_make(&arena);
+    for (uint64_t i = 0; i < STRETCHES; i++) {
+        size_t at = (size_t)(rand_unit(seed, 2 * i) * (double)(joined.n - LONGEST));
+        buf_put(&b, joined.p + at, 1 + (size_t)(rand_unit(seed, 2 * i + 1) * LONGEST));
+    }
+    return buf_text(&b);
+}
+
+static bool same_ids(struct ids a, struct ids b)
+{
+    return a.n == b.n && (a.n == 0 || !memcmp(a.p, b.p, (size_t)a.n * sizeof *a.p));
+}
+
+static void words_seen_before_and_words_in_parts_give_the_ids_of_whole_ones(void **state)
+{
+    (void)state;
+    enum { TEXTS = 150 };
+    const struct json *rows = json_get(golden("tokenizer_small.json"), "rows");
+    int in_parts = 0;
+    for (int i = 0; i < rows->n; i++) {
+        struct arena_mark mark = arena_mark(&arena);
+        struct tokenizer *t = opened(placed(&rows->items[i]));
+        in_parts += t->bpe.joins != NULL;
+        for (uint64_t k = 0; t->model == MODEL_BPE && k < TEXTS; k++) {
+            struct text s = shuffled(k);
+            struct ids first = encoded(t, s, ENCODE_SPECIAL, NULL), again = encoded(t, s, ENCODE_SPECIAL, NULL);
+            struct bpe bpe = t->bpe;
+            t->bpe.seats = 0;
+            struct ids uncached = encoded(t, s, ENCODE_SPECIAL, NULL);
+            t->bpe.joins = NULL;
+            struct ids whole = encoded(t, s, ENCODE_SPECIAL, NULL);
+            t->bpe = bpe;
+            assert_true(same_ids(first, whole) && same_ids(again, whole) && same_ids(uncached, whole));
+        }
+        arena_back(&arena, mark);
+    }
+    assert_true(in_parts > 5);
+}
+
+static void a_byte_without_a_piece_neither_parts_a_word_nor_hides_in_the_cache(void **state)
+{
+    (void)state;
+    static const char json[] = /* the full stop of Chinese, alone and doubled; no other byte */
+        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"type\":\"BPE\","
+        "\"vocab\":{\"\u00e3\":0,\"\u0122\":1,\"\u0124\":2,\"\u00e3\u0122\":3,\"\u00e3\u0122\u0124\":4,"
+        "\"\u00e3\u0122\u0124\u00e3\u0122\u0124\":5},"
+        "\"merges\":[\"\u00e3 \u0122\",\"\u00e3\u0122 \u0124\",\"\u00e3\u0122\u0124 \u00e3\u0122\u0124\"]}}";
+    const char *path = arena_printf(&arena, "%s/tokenizer.json", folder);
+    if (!file_replace(path, text_of(json), &error)) fail_msg("%s", error.text);
+    const struct tokenizer *t = opened(path);
+    int64_t lost = 0;
+    is_ids(encoded(t, TEXT("\u3002\x04\u3002" "a" "\u3002\x04\u3002"), 0, &lost), IDS(5, 5));
+    assert_int_equal(lost, 3);
+}
+
+struct crowd { const struct tokenizer *t; uint32_t hash[64]; };
+
+static void encode_in_crowd(void *arg, int part, int thread)
+{
+    (void)thread;
+    struct crowd *c = arg;
+    struct arena own = arena_make(0), mine = arena_make(0);
+    struct ids ids = {.a = &own};
+    struct err err;
+    struct text s = {joined.p + part % 8 * 100, joined.n - 800};
+    c->hash[part] = tokenizer_encode(c->t, &ids, s, 0, NULL, &mine, &err) ? fnv_ids(0x811C9DC5u, ids) : 0;
+    arena_drop(&own), arena_drop(&mine);
+}
+
+static void threads_that_find_no_free_cache_give_the_same_ids(void **state)
+{
+    (void)state;
+    struct tokenizer *t = small("LLaMA-3's pattern");
+    struct crowd alone = {.t = t}, crowd = {.t = t};
+    struct pool *pool = pool_make(4);
+    t->bpe.seats = 1;
+    pool_run(NULL, COUNT(alone.hash), encode_in_crowd, &alone);
+    pool_run(pool, COUNT(crowd.hash), encode_in_crowd, &crowd);
+    pool_drop(pool);
+    assert_memory_equal(alone.hash, crowd.hash, sizeof alone.hash);
+    assert_int_equal(alone.hash[0], alone.hash[8]);
+    assert_int_not_equal(alone.hash[0], alone.hash[1]);
+}
+
 static void cut(const struct split *split, struct text s, struct buf *out)
 {
     struct matching matching = {NULL, NULL};
@@ -574,6 +664,9 @@ int main(void)
         cmocka_unit_test(the_caller_may_pass_one_arena_for_everything),
         cmocka_unit_test(scratch_memory_is_given_back),
         cmocka_unit_test(a_megabyte_of_one_character_is_no_burden),
+        cmocka_unit_test(words_seen_before_and_words_in_parts_give_the_ids_of_whole_ones),
+        cmocka_unit_test(a_byte_without_a_piece_neither_parts_a_word_nor_hides_in_the_cache),
+        cmocka_unit_test(threads_that_find_no_free_cache_give_the_same_ids),
         cmocka_unit_test(scanners_cut_as_their_regular_expressions_do),
         cmocka_unit_test(behaviours_join_and_drop_what_they_say),
         cmocka_unit_test(ill_formed_bytes_do_not_reach_the_regular_expression),
