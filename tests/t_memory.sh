@@ -7,7 +7,8 @@ planned() { sed -n 's/.*"bytes_planned":\([0-9]*\).*/\1/p' "$1/events.jsonl" | h
 
 sed 's/^stages:/optimizer: {state_dtype: 8bit}\n&/' "$dir/full.yaml" > "$dir/codes.yaml"
 sed 's/^stages:/optimizer: {state_dtype: bf16}\n&/' "$dir/lora.yaml" > "$dir/halves.yaml"
-for p in full bf16 lora codes halves; do
+sed 's/^micro_batch_size: .*/micro_batch_size: 4/' "$dir/full.yaml" > "$dir/alone.yaml" # a step is one micro-batch
+for p in full bf16 lora codes halves alone; do
     rm -f "$dir/count"
     HONE_COUNT=$dir/count LD_PRELOAD=$dir/count.so "$hone" train "$dir/$p.yaml" --run-dir "$dir/$p-run" --set eval.every_steps=0 \
         --set save.every_steps=0 > "$dir/out" 2>&1

@@ -118,8 +118,10 @@ void blocks_backward(struct model *m, const struct pass *p)
     struct mat dx = buffer(m, m->b.dx, p->rows, m->b.config.dim, F32);
     for (int l = m->b.config.layers - 1; l >= 0; l--) {
         block_again(m, p, l);
+        gradients_begin(m, l);
         if (!mlp_back(m, p, l, dx) || !attention_back(m, p, l, dx)) return;
     }
+    gradients_begin(m, -1);
     m->k->embed_grad(
         m->d,
         buffer(m, m->b.storage[m->b.parts.embed].grad, m->b.config.vocab, m->b.config.dim, F32), dx,

@@ -6,6 +6,7 @@
 
 static bool read_batch(struct model *m, const struct batch *b, struct pass *p, struct err *err)
 {
+    BUG_IF(m->carrying);
     if (!batch_upload(m, b, p, err)) return false;
     embed_forward(m, p);
     blocks_forward(m, p);
@@ -65,6 +66,7 @@ void model_use_adapter(struct model *m, bool on)
 static bool read_tokens(struct model *m, const int32_t *ids, int n, struct err *err)
 {
     struct host *h = &m->host;
+    BUG_IF(m->carrying);
     if (m->in_flight && !model_wait(m, err)) return false;
     memcpy(h->ids, ids, (size_t)n * sizeof *ids);
     for (int i = 0; i < n; i++) h->pos[i] = m->cached + i;

@@ -233,32 +233,86 @@ static void rest_make(struct making *m)
 
 /* ---- places ---- */
 
-/* Rows lie by owner. Everything after the weights is free while those are packed; where the largest
- * of them does not fit there, a row makes up the difference. */
+static void place_row(struct layout *l, struct layout_row *r)
+{
+    r->at = l->bytes;
+    l->bytes += aligned(r->bytes);
+    l->owned[r->owner] += aligned(r->bytes);
+}
+
+/* What a layer keeps until its backward pass, and the gradients that this pass writes. The head's
+ * are written before; the embeddings', where the head is another matrix, after all layers. */
+static bool is_kept(const struct layout_row *r, int layer)
+{
+    return r->owner == OWN_ACTIVATIONS && r->layer == layer;
+}
+static bool is_over(const struct layout_row *r, int layer) { return r->over && r->layer == layer; }
+
+static int64_t bytes_of(const struct layout *l, bool (*which)(const struct layout_row *, int),
+                        int layer)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < l->n; i++)
+        if (which(&l->rows[i], layer)) bytes += aligned(l->rows[i].bytes);
+    return bytes;
+}
+
+/* Activations of the layers lie from the lowest up, gradients from the end down, the topmost
+ * layer's at the very end. The backward pass of a layer needs the activations up to it and the
+ * gradients from it on: the end is where these never meet. */
+static void place_layers(struct making *m, int layers)
+{
+    struct layout *l = &m->b->layout;
+    int64_t begin = l->bytes, kept = 0, later = 0, end = 0, activations = 0;
+    for (int k = 0; k <= layers; k++)
+        for (int i = 0; i < l->n; i++)
+            if (is_kept(&l->rows[i], k)) place_row(l, &l->rows[i]);
+    activations = kept = l->bytes - begin;
+    for (int k = layers; k >= -1; k--) {
+        later += bytes_of(l, is_over, k);
+        if (kept + later > end) end = kept + later;
+        kept -= k >= 0 ? bytes_of(l, is_kept, k) : 0;
+    }
+    if (end < activations) end = activations;
+    int64_t at = begin + end;
+    for (int k = layers; k >= -1; k--)
+        for (int i = 0; i < l->n; i++)
+            if (is_over(&l->rows[i], k)) l->rows[i].at = at -= aligned(l->rows[i].bytes);
+    l->owned[OWN_GRADIENTS] += end - activations;
+    l->over = later - (end - activations);
+    l->bytes = begin + end;
+}
+
+/* Rows lie by owner, but for what shares the layers' place. Everything after the weights is free
+ * while those are packed; where the largest of them does not fit there, a row makes up the
+ * difference. */
 static void place(struct making *m)
 {
     struct blueprint *b = m->b;
     struct layout *l = &b->layout;
     int64_t staged = 0;
+    int layers = b->config.layers;
     for (int i = 0; i < b->parts.n_params; i++) {
         const struct param *p = &b->parts.params[i];
         int64_t bytes = (int64_t)p->rows * p->cols * (int64_t)dtype_bytes(b->storage[i].type);
         if (b->storage[i].w < 0 && bytes > staged) staged = bytes;
+        int grad = b->storage[i].grad;
+        if (grad >= 0 && b->shape.alone)
+            l->rows[grad].over = p->layer >= 0 || (i == b->parts.embed && i != b->parts.head);
     }
-    int64_t free_bytes = 0;
-    for (int i = 0; i < l->n; i++)
-        if (l->rows[i].owner != OWN_WEIGHTS) free_bytes += aligned(l->rows[i].bytes);
-    b->staging =
-        staged > free_bytes ? row_add(m, "loading", OWN_WORKSPACE, -1, staged - free_bytes) : -1;
     for (enum owner o = 0; o < OWNERS; o++) {
         if (o == OWN_WEIGHTS + 1) b->zone = l->bytes;
+        if (o == OWN_ACTIVATIONS) place_layers(m, layers);
         for (int i = 0; i < l->n; i++) {
-            if (l->rows[i].owner != o) continue;
-            l->rows[i].at = l->bytes;
-            l->bytes += aligned(l->rows[i].bytes);
-            l->owned[o] += aligned(l->rows[i].bytes);
+            struct layout_row *r = &l->rows[i];
+            bool placed = r->over || (o == OWN_ACTIVATIONS && r->layer >= 0);
+            if (r->owner == o && !placed) place_row(l, r);
         }
     }
+    b->staging = -1;
+    if (staged <= l->bytes - b->zone) return;
+    b->staging = row_add(m, "loading", OWN_WORKSPACE, -1, staged - (l->bytes - b->zone));
+    place_row(l, &l->rows[b->staging]);
 }
 
 static bool shape_check(const struct model_config *c, const struct training *t,

@@ -84,8 +84,12 @@ struct training {
 };
 
 /* The largest micro-batch: rows tokens, `longest` of one document, loss_rows labels a slice of the
- * head. */
-struct model_shape { int rows, longest, loss_rows; int cache_tokens; /* generation: 0 = none */ };
+ * head. alone: a step is one micro-batch, so that a layer's gradients may lie where the activations
+ * of the layers above it were; between its model_step and its model_update nothing else is asked. */
+struct model_shape {
+    int rows, longest, loss_rows, cache_tokens; /* cache_tokens: generation; 0 = none */
+    bool alone;
+};
 
 /* ---- the layout ---- */
 
@@ -95,11 +99,17 @@ enum owner {
 };
 const char *owner_name(enum owner o);  /* "weights", "masters", ... */
 
-struct layout_row { const char *name; enum owner owner; int layer; int64_t bytes, at; };
+/* over: gradients that lie over activations of layers above `layer`, which are done with then. */
+struct layout_row {
+    const char *name; enum owner owner; int layer; bool over;
+    int64_t bytes, at;
+};
 struct layout {
     struct layout_row *rows; int n;
     int64_t bytes;                     /* of the whole, each row aligned to 256 */
-    int64_t owned[OWNERS];             /* their sum, by owner, alignment included */
+    int64_t owned[OWNERS];             /* they add up to it; gradients: what they take beside the
+                                          activations */
+    int64_t over;                      /* bytes of gradients that lie over activations */
     int64_t parameters_trained, parameters_lora;
 };
 /* Pure: opens nothing. A regular expression that matches nothing, or "last:N" over the layers, is

@@ -40,6 +40,7 @@ struct model {
     struct flops flops;
     uint64_t seed;
     bool adapter_on, in_flight;
+    bool carrying;                          /* gradients lie where activations were */
     struct err trouble;                     /* what a step could not say; the update says it */
     int cached; int32_t *cached_ids;
 };
@@ -71,6 +72,10 @@ static inline bool below(const struct model *m, int order) { return m->b.parts.l
 bool batch_upload(struct model *m, const struct batch *b, struct pass *p, struct err *err);
 int batch_labels(struct model *m, const struct batch *b); /* uploads index and targets; how many */
 bool model_wait(struct model *m, struct err *err);             /* a device error in a sentence */
+
+/* ---- update.c ---- */
+/* Zero for the gradients of a layer that lie over activations; layer -1: of the embeddings. */
+void gradients_begin(struct model *m, int layer);
 
 /* ---- forward.c ---- */
 void embed_forward(struct model *m, const struct pass *p);

@@ -4,18 +4,26 @@
 #include <math.h>
 #include <string.h>
 
-static void gradients_clear(struct model *m)
+/* Those that no activation lies over, when a step begins; the others when their layer's backward
+ * pass does. */
+enum { ALL_LAYERS = -2 };
+static void clear_which(struct model *m, bool over, int layer)
 {
     for (int i = 0; i < m->b.parts.n_runs; i++) {
         const struct run *r = &m->b.parts.runs[i];
+        const struct layout_row *row = &m->b.layout.rows[m->b.storage[r->param].grad];
+        if (row->over != over || (layer != ALL_LAYERS && row->layer != layer)) continue;
         float *g = (float *)buffer_at(m, m->b.storage[r->param].grad) + r->at;
         m->k->fill(m->d, mat_make(g, r->rows, r->cols, F32), 0);
     }
 }
 
+void gradients_begin(struct model *m, int layer) { clear_which(m, true, layer); }
+
 void model_begin(struct model *m, const struct update *u)
 {
     m->trouble.text[0] = 0;
+    m->carrying = false;
     if (m->in_flight && !model_wait(m, &m->trouble)) return;
     m->host.block =
         (struct block){.lr = u->lr,
@@ -31,7 +39,7 @@ void model_begin(struct model *m, const struct update *u)
                        .key = kernels_key((struct draw){
                            .seed = m->seed, .step = (uint32_t)u->step, .site = SITE_MOMENTS})};
     m->k->upload(m->d, buffer_at(m, m->b.block), &m->host.block, sizeof m->host.block);
-    gradients_clear(m);
+    clear_which(m, false, ALL_LAYERS);
     m->in_flight = true;
 }
 
@@ -49,11 +57,13 @@ void model_step(struct model *m, const struct batch *b, struct draw key)
     if (m->trouble.text[0] || !batch_upload(m, b, &p, &m->trouble)) return;
     int labels = batch_labels(m, b);
     if (!labels) return;
+    BUG_IF(m->carrying);
     bool adapter = m->adapter_on;
     m->adapter_on = true;
     embed_forward(m, &p);
     blocks_forward(m, &p);
     head_train(m, labels);
+    m->carrying = m->b.shape.alone;
     if (below(m, order_norm(&m->b.config))) {
         spread(m, &p, labels);
         blocks_backward(m, &p);
@@ -65,6 +75,8 @@ bool model_update(struct model *m, struct step_result *out, struct err *err)
 {
     struct block *block = buffer_at(m, m->b.block);
     if (m->trouble.text[0]) return fail(err, "%s", m->trouble.text);
+    if (!m->carrying) clear_which(m, true, ALL_LAYERS); /* no label, no backward pass */
+    m->carrying = false;
     m->k->sumsq(m->d, block, m->slots, m->n_slots);
     m->k->clip(m->d, block);
     m->k->adamw(m->d, m->slots, m->n_slots, block);

@@ -65,6 +65,7 @@ static bool try_layout(const struct plan_inputs *in, struct plan_stage *p, const
     p->micro_batch = micro;
     p->accumulation = (p->windows_per_step + micro - 1) / micro;
     p->shape = shape_of(in, t->max_length, micro);
+    p->shape.alone = p->accumulation == 1;
     return layout_make(&p->layout, &in->plan.model, &p->training, &p->shape, &in->machine->device,
                        a, err);
 }

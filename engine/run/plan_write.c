@@ -75,6 +75,9 @@ static void text_memory(const struct plan *p, struct buf *b)
             buf_printf(b, "  %-14s %8s  %s bytes\n", owner_name((enum owner)o),
                        text_bytes(bytes, largest->layout.owned[o]),
                        text_count(exact, largest->layout.owned[o]));
+    if (largest->layout.over > 0)
+        buf_printf(b, "  %s of gradients more lie where activations were\n",
+                   text_bytes(bytes, largest->layout.over));
 }
 
 /* A peak that could not be measured gives no time, and says so. */

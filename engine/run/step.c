@@ -245,7 +245,7 @@ struct counts {
     double pairs;
 };
 
-/* All micro-batches of the step; between them a chat may speak. */
+/* All micro-batches of the step; before each a chat may speak. */
 static bool micro_steps(struct train *t, int64_t first, int64_t windows, struct counts *c,
                         struct err *err)
 {
@@ -253,6 +253,8 @@ static bool micro_steps(struct train *t, int64_t first, int64_t windows, struct 
     struct draw key = {.seed = (uint64_t)t->profile.seed, .step = (uint32_t)(t->at.step + 1)};
     for (int64_t w = 0; w < windows; w += plan->micro_batch, key.micro++) {
         int n = windows - w < plan->micro_batch ? (int)(windows - w) : plan->micro_batch;
+        t->hooks->between(t->hooks->arg, t->model, &t->in.plan.model, t->in.tokenizer,
+                          t->in.template, t->at.step);
         if (!stream_batch(&plan->stream, first + w, n, &t->batch, err)) return false;
         model_step(t->model, &t->batch, key);
         c->rows += t->batch.rows;
@@ -261,8 +263,6 @@ static bool micro_steps(struct train *t, int64_t first, int64_t windows, struct 
             double len = t->batch.start[i + 1] - t->batch.start[i];
             c->pairs += len * (len + 1) / 2;
         }
-        t->hooks->between(t->hooks->arg, t->model, &t->in.plan.model, t->in.tokenizer,
-                          t->in.template, t->at.step);
     }
     return true;
 }
