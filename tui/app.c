@@ -133,7 +133,7 @@ void act_last_screen(struct app *a) { step_screen(a, -1); }
 
 void act_back(struct app *a)
 {
-    if (a->screen == SCREEN_DATA) app_go(a, SCREEN_PROFILE);
+    if (a->screen == SCREEN_DATA) app_go(a, a->data.model[0] ? SCREEN_MODELS : SCREEN_PROFILE);
     else if (a->screen == SCREEN_MODELS && a->models.filter[0]) {
         a->models.filter[0] = 0;
         wish(a, WISH_MODELS, "", 0);
@@ -204,10 +204,11 @@ void pick_move(struct app *a, int by)
 {
     struct text choices[32];
     enum popup p = app_top(a);
-    int n = p == POPUP_PRESETS ? a->n_presets
-            : p == POPUP_MARKS ? a->profile.marks.n
-            : p == POPUP_PAST  ? a->past.n
-                               : form_choices(a, choices, COUNT(choices));
+    int n = p == POPUP_PRESETS   ? a->n_presets
+            : p == POPUP_MARKS   ? a->profile.marks.n
+            : p == POPUP_PAST    ? a->past.n
+            : p == POPUP_FOLDERS ? a->models.n_folders
+                                 : form_choices(a, choices, COUNT(choices));
     if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? 8 : -8;
     list_move(&a->pick, by, n);
 }

@@ -8,6 +8,7 @@
 #ifndef HONE_APP_H
 #define HONE_APP_H
 #include "engine/base/base.h"
+#include "engine/run/models.h"
 #include "engine/run/profile.h"
 #include "engine/run/run.h"
 #include "engine/serve/serve.h"
@@ -19,19 +20,21 @@
 enum screen { SCREEN_MODELS, SCREEN_PROFILE, SCREEN_DATA, SCREEN_RUNS, SCREEN_LIVE, SCREEN_CHAT,
     SCREENS };
 enum popup { POPUP_NONE, POPUP_HELP, POPUP_LEAVE, POPUP_CONFIRM, POPUP_PRESETS, POPUP_CHOICES,
-    POPUP_MARKS, POPUP_SETTINGS, POPUP_PAST, POPUPS };
+    POPUP_MARKS, POPUP_SETTINGS, POPUP_PAST, POPUP_FOLDERS, POPUPS };
 /* Whose keys a row of the key table is. */
 enum keys_of {
     KEYS_ALL, KEYS_LISTS, KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS, KEYS_LIVE, KEYS_CHAT,
     KEYS_TYPING, KEYS_PROMPT, KEYS_EDIT,
-    KEYS_HELP, KEYS_LEAVE, KEYS_CONFIRM, KEYS_PICK, KEYS_MARKS, KEYS_SCOPES
+    KEYS_HELP, KEYS_LEAVE, KEYS_CONFIRM, KEYS_PICK, KEYS_MARKS, KEYS_FOLDERS, KEYS_SCOPES
 };
 
 /* ---- what is to happen outside ---- */
 
 enum wish_kind {
     WISH_MODELS,            /* read the list of models */
+    WISH_FOLDERS,           /* read where models are looked for */
     WISH_ADD_FOLDER,        /* text: a folder of models */
+    WISH_DROP_FOLDER,       /* text: a folder as the settings say it */
     WISH_PRESETS,           /* read the list of profiles */
     WISH_OPEN_PROFILE,      /* text: its path */
     /* text: where to; the profile's text. number 1: over what is there */
@@ -71,6 +74,7 @@ struct models_show {
     bool loading, details;
     struct list list;
     struct arena arena;
+    struct model_folder *folders; int n_folders; struct arena folders_arena;
 };
 
 /* A heading folds; a dataset, a stage and a share of a mix are entries that come and go. */
@@ -115,6 +119,8 @@ struct data_show {
     const struct json *preview; char error[2048];
     bool loading; int stage, of_stages; int64_t window, of;  /* wanted: from 1 */
     int source, scroll;
+    /* the data of the open profile with this model instead of its own; "": its own */
+    char model[4096], model_name[256];
     struct arena arena;
 };
 
@@ -208,6 +214,7 @@ void app_input(struct app *a, const struct input_event *e);
 void app_key(struct app *a, int32_t key);
 void app_tick(struct app *a, double now);                  /* time has passed */
 void app_models(struct app *a, struct text json, const char *error);
+void app_folders(struct app *a, const struct model_folder *list, int n);
 void app_presets(struct app *a, const struct preset *list, int n);
 void app_profile(struct app *a, const char *path, struct text source);
 void app_plan(struct app *a, struct text json, const char *error);
@@ -279,6 +286,8 @@ bool form_away(struct app *a, const char *to, struct text *out, struct arena *me
     struct err *err);
 /* form_step.c: the next larger (by 1) or smaller (-1) value of a number that people use */
 bool form_step(char out[64], const struct field *f, struct text value, int by);
+/* view_profile.c: the data of the open profile, with its own model (NULL) or another */
+void data_open(struct app *a, const char *model, const char *name);
 /* view_live.c */
 bool live_accept(struct app *a, struct text value);
 /* ASCII letters of either case; an empty word is everywhere */

@@ -241,13 +241,21 @@ static void put_model(struct buf *b, const struct model_entry *m)
     const char *const texts[][2] = {{"name", m->name},           {"path", m->path},
                                     {"family", m->family},       {"dtype", m->dtype},
                                     {"tokenizer", m->tokenizer}, {"licence", m->licence},
-                                    {"unusable", m->unusable},   {"about", m->about}};
+                                    {"unusable", m->unusable},   {"about", m->about},
+                                    {"quiz", m->quiz},           {"template", m->chat_template}};
     buf_put(b, "{", 1);
     for (size_t i = 0; i < COUNT(texts); i++)
         if (texts[i][1]) put_str(b, texts[i][0], text_of(texts[i][1]));
     put_int(b, "parameters", m->parameters);
     put_int(b, "bytes", m->bytes);
     put_int(b, "context", m->context);
+    put_int(b, "layers", m->layers);
+    put_int(b, "dim", m->dim);
+    put_int(b, "heads", m->heads);
+    put_int(b, "kv_heads", m->kv_heads);
+    put_int(b, "vocabulary", m->vocab);
+    json_put_key(b, "tied");
+    buf_printf(b, m->tied ? "true" : "false");
     json_put_key(b, "shipped");
     buf_printf(b, m->shipped ? "true" : "false");
     put_fit(b, "full", m->full);

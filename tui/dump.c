@@ -55,6 +55,30 @@ static void list_runs(struct dump *d)
     app_runs(d->app, list, n, NULL);
 }
 
+/* folders.json: [{"path", "from": 0..3 as enum folder_from, "there"}] */
+static void list_folders(struct dump *d)
+{
+    struct text t;
+    struct err err;
+    const struct json *all;
+    struct model_folder list[16];
+    int n = 0;
+    if (!state_file(d, "folders.json", &t) ||
+        !json_parse(&all, t, "folders.json", (struct json_limits){0}, d->a, &err))
+        return;
+    for (int i = 0; all->kind == JSON_ARRAY && i < all->n && n < (int)COUNT(list); i++) {
+        struct text path = {0};
+        int64_t from = 0;
+        bool there = false;
+        if (!json_get_text(&path, &all->items[i], "path", "folders.json", &err) || !path.n ||
+            !json_get_int(&from, &all->items[i], "from", 0, FOLDER_HUB, "folders.json", &err) ||
+            !json_get_bool(&there, &all->items[i], "there", "folders.json", &err))
+            continue;
+        list[n++] = (struct model_folder){path.p, path.p, (enum folder_from)from, there};
+    }
+    app_folders(d->app, list, n);
+}
+
 static void list_presets(struct dump *d)
 {
     struct text t;
@@ -76,6 +100,7 @@ static void wishes(struct dump *d)
         if (x.kind == WISH_OPEN_RUN) open_run(d, x.text);
         if (x.kind == WISH_PRESETS) list_presets(d);
         if (x.kind == WISH_MODELS && state_file(d, "models.json", &t)) app_models(a, t, NULL);
+        if (x.kind == WISH_FOLDERS) list_folders(d);
         if (x.kind == WISH_PLAN && state_file(d, "check.json", &t)) app_plan(a, t, NULL);
         if (x.kind == WISH_OPEN_PROFILE && state_file(d, "profile.yaml", &t))
             app_profile(a, "profile.yaml", t);

@@ -36,10 +36,12 @@ const struct binding bindings[] = {
      "Makes the model the base of the open profile, or of a new one.", act_use_model, NULL},
     {'c', 0, "chat-with", KEYS_MODELS, "chat with it", "Starts the model and opens the chat.",
      act_model_chat, NULL},
+    {'v', 0, "model-data", KEYS_MODELS, "view data",
+     "Shows the data of the open profile as this model would see them.", act_model_data, NULL},
     {'i', 0, "details", KEYS_MODELS, "details", "Shows all that is known of the model.",
      act_model_details, NULL},
-    {'o', 0, "add-folder", KEYS_MODELS, "other folders",
-     "Adds a folder that holds Hugging Face models.", act_add_folder, NULL},
+    {'o', 0, "folders", KEYS_MODELS, "folders", "Lists, adds and removes folders of models.",
+     act_folders, NULL},
     {'r', 0, "reload", KEYS_MODELS, "", "Reads the folders of models anew.", act_reload_models,
      NULL},
     {'x', 0, "start-from", KEYS_MODELS, "presets", "Lists the profiles to start from.", act_presets,
@@ -196,6 +198,12 @@ const struct binding bindings[] = {
      act_mark_type, NULL},
     {K_ESC, 'q', "mark-none", KEYS_MARKS, "cancel", "Leaves the list as it was.", act_close, NULL},
 
+    {'a', 0, "add-folder", KEYS_FOLDERS, "add", "Adds a folder that holds Hugging Face models.",
+     act_add_folder, NULL},
+    {'d', K_DELETE, "drop-folder", KEYS_FOLDERS, "remove",
+     "Takes the folder out of the settings; its files stay.", act_drop_folder, NULL},
+    {K_ESC, 'q', "leave-folders", KEYS_FOLDERS, "close", "Closes the list.", act_close, NULL},
+
     {'k', K_UP, "up", KEYS_LISTS, "", "A row up.", act_up, NULL},
     {'j', K_DOWN, "down", KEYS_LISTS, "", "A row down.", act_down, NULL},
     {K_PAGE_UP, CTRL('u'), "page-up", KEYS_LISTS, "", "A page up.", act_page_up, NULL},
@@ -231,7 +239,8 @@ const char *const scope_names[KEYS_SCOPES] = {
     [KEYS_PROMPT] = "in a question", [KEYS_EDIT] = "in text fields", [KEYS_HELP] = "help",
     [KEYS_LEAVE] = "leaving", [KEYS_CONFIRM] = "yes or no",
     [KEYS_PICK] = "a list to choose from",
-    [KEYS_MARKS] = "a list with marks"};
+    [KEYS_MARKS] = "a list with marks",
+    [KEYS_FOLDERS] = "folders of models"};
 
 int keys_now(const struct app *a, enum keys_of out[4])
 {

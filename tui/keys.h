@@ -46,7 +46,8 @@ ACTION(backspace) ACTION(delete)
 ACTION(kill_end) ACTION(kill_home) ACTION(kill_word) ACTION(yank) ACTION(field_up)
 ACTION(field_down) ACTION(new_line)
 /* view_models.c */
-ACTION(use_model) ACTION(model_chat) ACTION(model_details) ACTION(add_folder) ACTION(reload_models)
+ACTION(use_model) ACTION(model_chat) ACTION(model_data) ACTION(model_details) ACTION(folders)
+ACTION(add_folder) ACTION(drop_folder) ACTION(reload_models)
 /* form.c, form_lists.c, view_profile.c */
 ACTION(edit_value) ACTION(fold) ACTION(toggle) ACTION(more) ACTION(less) ACTION(unset) ACTION(undo)
 ACTION(redo) ACTION(add) ACTION(earlier) ACTION(later)

@@ -31,6 +31,7 @@ int tui_run(const struct places *p, const struct tui_options *o);
  *   models.json   what `hone models --json` prints       profile.yaml  the profile that is open
  *   check.json    what `hone check --json` prints        preview.json  what `hone preview --json`
  * prints
+ *   folders.json  where models are looked for
  *   runs/NAME/    run folders                            chat.jsonl    a conversation as
  * chats are kept (chat_past.c)
  *   screen.json   {"now": Unix seconds, "run": NAME, "held": true: runs count as held, "device":

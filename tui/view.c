@@ -26,6 +26,8 @@ const struct popup_view popup_views[POPUPS] = {
     [POPUP_SETTINGS] = {"Settings: type /name value", KEYS_HELP, true, settings_size,
                         settings_popup, settings_move},
     [POPUP_PAST] = {"Conversations", KEYS_PICK, true, past_size, past_popup, pick_move},
+    [POPUP_FOLDERS] = {"Where models are looked for", KEYS_FOLDERS, true, folders_size,
+                       folders_popup, pick_move},
     [POPUP_MARKS] = {"Mark", KEYS_MARKS, true, marks_size, marks_popup, pick_move},
 };
 

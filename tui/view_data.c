@@ -13,9 +13,10 @@ enum { PANE_HEAD, PANE_TEXT, PANE_SOURCE, PANE_SHARES };
 int data_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
 {
     (void)a;
-    int n = pane_rows(out, 0, PANE_HEAD, &r, 1), below = r.h >= 8 ? 2 : r.h >= 4 ? 1 : 0;
-    n = pane_rows(out, n, PANE_TEXT, &r, r.h - 2 * below);
-    n = pane_rows(out, n, PANE_SOURCE, &r, below);
+    int n = pane_rows(out, 0, PANE_HEAD, &r, r.h >= 9 ? 2 : 1);
+    int source = r.h >= 12 ? 3 : r.h >= 8 ? 2 : r.h >= 4 ? 1 : 0, shares = r.h >= 4 ? 1 : 0;
+    n = pane_rows(out, n, PANE_TEXT, &r, r.h - source - shares);
+    n = pane_rows(out, n, PANE_SOURCE, &r, source);
     return pane_rows(out, n, PANE_SHARES, &r, r.h);
 }
 
@@ -76,27 +77,33 @@ void app_preview(struct app *a, struct text source, const char *error)
 
 /* ---- drawing ---- */
 
+/* Where in the run the window lies; below, what is in it. */
 static void head(const struct app *a, struct grid *g, struct rect r)
 {
     const struct data_show *d = &a->data;
     const struct json *w = item(d->preview, "windows", 0);
-    char n[4][32], text[256];
+    const char *dot = a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7";
+    char n[4][32], text[256], bin[64] = "";
     if (!w) {
         grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Data"));
         return;
     }
     struct text stage = str(w, "stage");
-    const char *dot = a->glyphs == GLYPHS_ASCII ? "-" : "\xC2\xB7";
-    snprintf(text, sizeof text,
-             "%.*s %s window %s of %s %s %s tokens, %d documents, %s trained (lit)",
+    int documents = count(w, "documents");
+    if (num(w, "buckets") > 1)
+        snprintf(bin, sizeof bin, " %s bin %.0f of %.0f", dot, num(w, "bucket") + 1,
+                 num(w, "buckets"));
+    snprintf(text, sizeof text, "stage %.*s %s window %s of %s%s",
              (int)(stage.n > 64 ? 64 : stage.n), stage.p, dot, whole(n[0], num(w, "index") + 1),
-             whole(n[1], num(w, "of")), dot, whole(n[2], num(w, "tokens")), count(w, "documents"),
-             whole(n[3], num(w, "trained")));
+             whole(n[1], num(w, "of")), bin);
     int x = 1 + grid_fit(g, r, 1, 0, r.w - 2, STYLE_BRIGHT, text_of(text));
-    if (num(w, "buckets") > 1) {
-        snprintf(text, sizeof text, "bin %.0f of %.0f", num(w, "bucket") + 1, num(w, "buckets"));
-        if (x + 2 + (int)strlen(text) < r.w) grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
-    }
+    if (d->model[0]) grid_printf(g, r, x + 2, 0, STYLE_ACCENT, "as %s sees it", d->model_name);
+    if (r.h < 2) return;
+    snprintf(text, sizeof text, "%s tokens in %d document%s; %s are trained and shown ",
+             whole(n[2], num(w, "tokens")), documents, documents == 1 ? "" : "s",
+             whole(n[3], num(w, "trained")));
+    x = 1 + grid_fit(g, r, 1, 1, r.w - 8, STYLE_DIM, text_of(text));
+    grid_text(g, r, x, 1, STYLE_LIT, a->glyphs == GLYPHS_ASCII ? TEXT("[so]") : TEXT("so"));
 }
 
 /* A document after the other, a sign between them; in ASCII the lit pieces stand in brackets too.
@@ -136,6 +143,26 @@ static void window_text(const struct app *a, struct grid *g, struct rect r)
     }
 }
 
+/* "alpaca rows of 8 to 71 tokens", and how many there are of each length. */
+static void lengths(struct grid *g, struct rect r, const struct json *s)
+{
+    const struct json *list = json_get(s, "lengths");
+    struct text format = str(s, "format");
+    double values[64];
+    char v[2][32];
+    int k = 0, first = -1, last = 0;
+    for (int i = 0; list && list->kind == JSON_ARRAY && i < list->n && i < 64; i++) {
+        if (list->items[i].number > 0 && first < 0) first = i;
+        if (list->items[i].number > 0) last = i;
+    }
+    for (int i = first; first >= 0 && i <= last; i++) values[k++] = list->items[i].number;
+    int x = 1 + grid_fit(g, r, 1, 1, 24, STYLE_PLAIN, format);
+    x += 2 + grid_printf(g, r, x, 1, STYLE_DIM, " rows of %s to %s tokens",
+                         whole(v[0], num(s, "shortest")), whole(v[1], num(s, "longest")));
+    chart_spark(g, r, x, 1, k, STYLE_SERIES_1, values, k);
+}
+
+/* What became of a dataset's rows; how long they are; the first one that could not be read. */
 static void source(const struct app *a, struct grid *g, struct rect r)
 {
     const struct data_show *d = &a->data;
@@ -143,59 +170,45 @@ static void source(const struct app *a, struct grid *g, struct rect r)
     const struct json *s = item(d->preview, "sources", n ? d->source % n : 0);
     char v[8][32], text[400];
     if (!s) return;
-    struct text name = str(s, "name"), format = str(s, "format");
-    double tokens = num(s, "tokens");
-    snprintf(
-        text, sizeof text,
-        "%.*s (%.*s)  rows %s  tokens %s  trained %.0f %%  dropped %s  truncated %s  bytes lost "
-        "%s%s%s",
-        (int)(name.n > 60 ? 60 : name.n), name.p, (int)(format.n > 20 ? 20 : format.n), format.p,
-        whole(v[0], num(s, "rows")), whole(v[1], tokens),
-        tokens > 0 ? 100 * num(s, "trained") / tokens : 0, whole(v[2], num(s, "dropped")),
-        whole(v[3], num(s, "truncated")), whole(v[4], num(s, "lost")),
-        num(s, "bad") > 0 ? "  bad rows " : "",
-        num(s, "bad") > 0 ? whole(v[5], num(s, "bad")) : "");
-    grid_fit(g, r, 1, 0, r.w - 2, STYLE_PLAIN, text_of(text));
+    struct text name = str(s, "name");
+    double tokens = num(s, "tokens"), many = num(s, "bad");
+    int x = 1 + grid_fit(g, r, 1, 0, 20, STYLE_BRIGHT, name) + 2;
+    snprintf(text, sizeof text,
+             "rows %s  tokens %s  trained %.0f %%  dropped %s  truncated %s  lost %s",
+             whole(v[0], num(s, "rows")), whole(v[1], tokens),
+             tokens > 0 ? 100 * num(s, "trained") / tokens : 0, whole(v[2], num(s, "dropped")),
+             whole(v[3], num(s, "truncated")), whole(v[4], num(s, "lost")));
+    grid_fit(g, r, x, 0, r.w - x - 1, STYLE_PLAIN, text_of(text));
     const struct json *bad = item(s, "bad_rows", 0);
-    if (r.h > 1 && bad && bad->kind == JSON_TEXT) {
-        grid_fit(g, r, 1, 1, r.w - 2, STYLE_WARN, bad->text);
-        return;
+    bool unread = bad && bad->kind == JSON_TEXT && many > 0;
+    if (unread && r.h > 1) {
+        snprintf(text, sizeof text, "%s row%s could not be read: %.*s", whole(v[5], many),
+                 many == 1 ? "" : "s", (int)(bad->text.n > 250 ? 250 : bad->text.n), bad->text.p);
+        grid_fit(g, r, 1, r.h - 1, r.w - 2, STYLE_WARN, text_of(text));
     }
-    if (r.h < 2) return;
-    double lengths[64];
-    const struct json *list = json_get(s, "lengths");
-    int k = 0, first = -1, last = 0;
-    for (int i = 0; list && list->kind == JSON_ARRAY && i < list->n && i < 64; i++) {
-        if (list->items[i].number > 0 && first < 0) first = i;
-        if (list->items[i].number > 0) last = i;
-    }
-    for (int i = first; first >= 0 && i <= last; i++) lengths[k++] = list->items[i].number;
-    int x = 1 + grid_text(g, r, 1, 1, STYLE_DIM, TEXT("length "));
-    chart_spark(g, r, x, 1, k, STYLE_SERIES_1, lengths, k);
-    grid_printf(g, r, x + k + 2, 1, STYLE_PLAIN, "%s to %s tokens", whole(v[6], num(s, "shortest")),
-                whole(v[7], num(s, "longest")));
+    if (r.h > 2 || (r.h > 1 && !unread)) lengths(g, r, s);
 }
 
 static void shares(const struct app *a, struct grid *g, struct rect r)
 {
     const struct json *w = item(a->data.preview, "windows", 0);
-    char text[256];
-    int x = 1;
+    char text[256], n[32];
+    double lost = num(a->data.preview, "tokens_lost");
+    int x = 1, end = r.w - 1;
     if (!w) return;
-    x += grid_text(g, r, x, 0, STYLE_DIM, TEXT("shares of tokens ")) + 1;
+    snprintf(text, sizeof text, "tokens lost %s", whole(n, lost));
+    if (lost > 0 || r.w >= 90) {
+        grid_right(g, r, end, 0, lost > 0 ? STYLE_WARN : STYLE_DIM, text_of(text));
+        end -= text_columns(text_of(text)) + 2;
+    }
+    x += grid_text(g, r, x, 0, STYLE_DIM, r.w < 60 ? TEXT("shares ") : TEXT("shares of tokens ")) + 1;
     for (int i = 0; i < count(w, "shares"); i++) {
         const struct json *s = item(w, "shares", i);
         struct text name = str(s, "dataset");
         snprintf(text, sizeof text, "%.*s wanted %.2f here %.2f", (int)(name.n > 40 ? 40 : name.n),
                  name.p, num(s, "wanted"), num(s, "here"));
-        if (x + text_columns(text_of(text)) >= r.w - 2) break;
+        if (x + text_columns(text_of(text)) >= end) break;
         x += grid_text(g, r, x, 0, STYLE_PLAIN, text_of(text)) + 3;
-    }
-    if (r.h > 1) {
-        char n[32];
-        double lost = num(a->data.preview, "tokens_lost");
-        grid_printf(g, r, 1, 1, lost > 0 ? STYLE_WARN : STYLE_DIM, "tokens lost by packing %s",
-                    whole(n, lost));
     }
 }
 

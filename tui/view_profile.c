@@ -445,19 +445,25 @@ void act_launch(struct app *a)
     if (!launch_asks(a)) launch_now(a);
 }
 
-void act_view_data(struct app *a)
+void data_open(struct app *a, const char *model, const char *name)
 {
+    struct data_show *d = &a->data;
     if (!is_open(a)) return;
     if (a->profile.problems.n) {
         app_notice(a, STYLE_BAD, "no data to show: %s", a->profile.problems.list[0].text);
         return;
     }
-    a->data.stage = a->data.stage < 1 ? 1 : a->data.stage;
-    a->data.window = 1;
-    a->data.loading = true;
+    snprintf(d->model, sizeof d->model, "%s", model ? model : "");
+    snprintf(d->model_name, sizeof d->model_name, "%s", name ? name : "");
+    d->stage = d->stage < 1 || d->stage > a->profile.profile.n_stages ? 1 : d->stage;
+    d->window = 1;
+    d->loading = true;
+    d->preview = NULL; /* of another model or text: not to be mistaken for these */
     app_go(a, SCREEN_DATA);
     wish(a, WISH_PREVIEW, "", 0);
 }
+
+void act_view_data(struct app *a) { data_open(a, NULL, NULL); }
 
 void act_editor(struct app *a)
 {

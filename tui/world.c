@@ -138,7 +138,9 @@ void world_wishes(struct world *w)
 {
     static void (*const does[])(struct world *, const struct wish *) = {
         [WISH_MODELS] = do_models,
+        [WISH_FOLDERS] = do_folders,
         [WISH_ADD_FOLDER] = do_add_folder,
+        [WISH_DROP_FOLDER] = do_drop_folder,
         [WISH_PRESETS] = do_presets,
         [WISH_OPEN_PROFILE] = do_open_profile,
         [WISH_WRITE_PROFILE] = do_write_profile,

@@ -13,7 +13,7 @@ bool run_editor(struct world *w, const char *path, struct err *err);
 
 #define DOES(name) void do_##name(struct world *w, const struct wish *x);
 /* world_profile.c */
-DOES(models) DOES(add_folder) DOES(presets) DOES(open_profile) DOES(write_profile) DOES(complete)
+DOES(models) DOES(folders) DOES(add_folder) DOES(drop_folder) DOES(presets) DOES(open_profile) DOES(write_profile) DOES(complete)
 DOES(editor) DOES(plan) DOES(preview) DOES(launch) DOES(resume)
 /* world.c */
 DOES(runs) DOES(open_run) DOES(remove) DOES(order) DOES(suspend) DOES(repaint) DOES(quit)

@@ -28,7 +28,31 @@ void do_add_folder(struct world *w, const struct wish *x)
     const char *folder = path_join(&w->arena, NULL, x->text);
     if (!path_is_dir(folder)) app_notice(w->app, STYLE_BAD, "%s is no folder", folder);
     else if (!models_add_folder(folder, w->places, &w->arena, &err)) SAY(w, err);
-    else do_models(w, x);
+    else {
+        do_folders(w, x);
+        do_models(w, x);
+    }
+}
+
+void do_folders(struct world *w, const struct wish *x)
+{
+    struct model_folder *list;
+    int n;
+    struct err err;
+    (void)x;
+    if (!models_folders(&list, &n, w->places, &w->arena, &err)) SAY(w, err);
+    else app_folders(w->app, list, n);
+}
+
+void do_drop_folder(struct world *w, const struct wish *x)
+{
+    struct err err;
+    if (!models_remove_folder(x->text, w->places, &w->arena, &err)) SAY(w, err);
+    else {
+        app_notice(w->app, STYLE_PLAIN, "%s is looked into no more; its files stay", x->text);
+        do_folders(w, x);
+        do_models(w, x);
+    }
 }
 
 /* The head comment's first line says what a preset teaches. */
@@ -166,7 +190,8 @@ void do_complete(struct world *w, const struct wish *x)
                                                    : "/";
     const char *typed = x->text, *last = path_base(typed);
     size_t front = (size_t)(last - typed);
-    const char *dir = path_join(&w->arena, base, front ? arena_string(&w->arena, typed, front) : ".");
+    const char *dir =
+        path_join(&w->arena, base, front ? arena_string(&w->arena, typed, front) : ".");
     if (!dir_list(&names, &n, dir, &w->arena, &err)) return;
     for (int i = 0; i < n; i++)
         if (strncmp(names[i], last, strlen(last)) == 0 && (names[i][0] != '.' || last[0] == '.'))
@@ -182,8 +207,7 @@ void do_complete(struct world *w, const struct wish *x)
 
 const char *scratch_file(struct world *w, const char *name, struct text t, struct err *err)
 {
-    const char *path =
-        arena_printf(&w->arena, "%s/%d.%s", w->places->cache, (int)getpid(), name);
+    const char *path = arena_printf(&w->arena, "%s/%d.%s", w->places->cache, (int)getpid(), name);
     return dir_make(w->places->cache, err) && file_replace(path, t, err) ? path : NULL;
 }
 
@@ -252,15 +276,21 @@ void do_plan(struct world *w, const struct wish *x)
 
 void do_preview(struct world *w, const struct wish *x)
 {
+    const struct data_show *d = &w->app->data;
     struct err err;
     char stage[24], window[24];
     (void)x;
-    snprintf(stage, sizeof stage, "%d", w->app->data.stage);
-    snprintf(window, sizeof window, "%lld", (long long)w->app->data.window);
+    snprintf(stage, sizeof stage, "%d", d->stage);
+    snprintf(window, sizeof window, "%lld", (long long)d->window);
     const char *path = profile_file(w, &err);
-    const char *const argv[] = {w->places->program, "preview", path,       "--json",
-                                "--stage",          stage,     "--window", window,
-                                "--count",          "1",       NULL};
+    const char *model = arena_printf(&w->arena, "base_model=%s", d->model);
+    const char *argv[] = {
+        w->places->program, "preview", path, "--json", "--stage", stage, "--window", window,
+        "--count",          "1",       NULL, NULL,     NULL};
+    if (d->model[0]) {
+        argv[10] = "--set";
+        argv[11] = model;
+    }
     if (!path || !job_start(&w->jobs[JOB_PREVIEW], argv, &err))
         app_preview(w->app, TEXT(""), err.text);
 }

@@ -8,7 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FIT_LENGTH = 512, FIT_RANK = 16, README_BYTES = 64 * 1024, TOKENIZER_GLANCE = 256 * 1024 };
+enum {
+    FIT_LENGTH = 512,
+    FIT_RANK = 16,
+    README_BYTES = 64 * 1024,
+    TOKENIZER_GLANCE = 256 * 1024,
+    TEMPLATE_GLANCE = 2 * 1024 * 1024
+};
 
 /* ---- texts beside the weights ---- */
 
@@ -35,7 +41,8 @@ static const char *one_line(const char *p, size_t n, struct arena *a)
     return b.p ? b.p : "";
 }
 
-/* The `license:` of README's front matter and the first line of prose after it. */
+/* The `license:` of README's front matter, the first line of prose after it, and the line that tells
+ * of a quiz. */
 static void read_readme(struct model_entry *e, struct arena *a)
 {
     struct text t = glance(path_join(a, e->path, "README.md"), README_BYTES, a);
@@ -47,6 +54,7 @@ static void read_readme(struct model_entry *e, struct arena *a)
         if (front && p != t.p && fence) front = false;
         else if (front && n > 8 && strncmp(p, "license:", 8) == 0)
             e->licence = one_line(p + 8, n - 8, a);
+        else if (!front && n > 5 && strncmp(p, "Quiz ", 5) == 0) e->quiz = one_line(p, n, a);
         else if (!front && !fence && !e->about[0]) e->about = one_line(p, n, a);
         p += n + 1;
     }
@@ -80,6 +88,16 @@ static const char *tokenizer_kind(const char *dir, struct arena *a)
     if (strstr(t.p, "\"Metaspace\"") || strstr(t.p, "byte_fallback") || strstr(t.p, "\xE2\x96\x81"))
         return "BPE with byte fallback";
     return "tokenizer.json";
+}
+
+static const char *template_kind(const char *dir, struct arena *a)
+{
+    struct arena_mark mark = arena_mark(a);
+    struct text t = glance(path_join(a, dir, "tokenizer_config.json"), TEMPLATE_GLANCE, a);
+    bool own = (t.n && strstr(t.p, "\"chat_template\"")) ||
+               path_exists(path_join(a, dir, "chat_template.jinja"));
+    arena_back(a, mark);
+    return own ? "its own" : "none";
 }
 
 /* ---- whether it fits ---- */
@@ -169,7 +187,9 @@ static void entry_make(struct model_entry *e, const struct found *f, const struc
                               .dtype = "-",
                               .tokenizer = "-",
                               .licence = "",
-                              .about = ""};
+                              .about = "",
+                              .quiz = "",
+                              .chat_template = template_kind(f->path, a)};
     read_readme(e, a);
     read_licence(e, a);
     const char *tokenizer = tokenizer_kind(f->path, a);
@@ -185,6 +205,12 @@ static void entry_make(struct model_entry *e, const struct found *f, const struc
         if (types[i].type == c.type) e->dtype = types[i].name;
     e->parameters = c.parameters;
     e->context = c.max_position;
+    e->layers = c.layers;
+    e->dim = c.dim;
+    e->heads = c.heads;
+    e->kv_heads = c.kv_heads;
+    e->vocab = c.vocab;
+    e->tied = c.tied;
     e->bytes = weights_bytes(e, a);
     if (!tokenizer) e->unusable = "it has no tokenizer (tokenizer.json or tokenizer.model)";
     e->full = fit_of(&c, m, false, a);

@@ -42,12 +42,27 @@ struct model_entry {
     bool shipped;
     struct fit full, lora;               /* at max_length 512, micro-batch 1 */
     const char *about;                   /* the folder's README first line, or "" */
+    const char *quiz;                    /* README's line that begins with "Quiz", or "" */
+    const char *chat_template;           /* "its own", or "none": auto is plain then */
+    int layers, dim, heads, kv_heads, vocab; bool tied; /* 0: the folder cannot be used */
 };
 bool models_list(struct model_entry **out, int *n, const struct places *p, const struct machine *m,
                  struct arena *a, struct err *err);
 /* A path, or a name looked up among the model folders: the folder. */
 bool models_find(const char **out, const char *spec, const char *relative_to,
                  const struct places *p, struct arena *a, struct err *err);
+/* Where models are looked for, in this order. */
+enum folder_from { FOLDER_SHIPPED, FOLDER_SETTINGS, FOLDER_VARIABLE, FOLDER_HUB };
+struct model_folder {
+    const char *path, *said;             /* absolute; as the settings or the variable say it */
+    enum folder_from from;
+    bool there;
+};
+bool models_folders(struct model_folder **out, int *n, const struct places *p, struct arena *a,
+                    struct err *err);
+/* Takes a folder, as the settings say it, out of them. */
+bool models_remove_folder(const char *folder, const struct places *p, struct arena *a,
+                          struct err *err);
 bool models_add_folder(const char *folder, const struct places *p, struct arena *a,
                        struct err *err); /* writes config.yaml, keeps its comments */
 #endif

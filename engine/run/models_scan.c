@@ -114,23 +114,36 @@ static void scan_folder(struct found_list *l, const char *dir, const char *prefi
     }
 }
 
-static void scan_variable(struct found_list *l, const char *list)
+struct folders {
+    struct model_folder *list;
+    int n, cap;
+    struct arena *a;
+};
+
+static void folder_add(struct folders *f, const char *path, const char *said, enum folder_from from)
+{
+    ROOM(f->a, f->list, f->n, f->cap);
+    f->list[f->n++] = (struct model_folder){path, said, from, path_is_dir(path)};
+}
+
+static void folders_of_variable(struct folders *f, const char *list)
 {
     for (const char *p = list; p && *p;) {
         size_t n = strcspn(p, ":");
-        if (n > 0) scan_folder(l, path_join(l->a, NULL, arena_string(l->a, p, n)), "", 0, false);
+        const char *said = arena_string(f->a, p, n);
+        if (n > 0) folder_add(f, path_join(f->a, NULL, said), said, FOLDER_VARIABLE);
         p += n + (p[n] == ':');
     }
 }
 
-static bool scan_config(struct found_list *l, const struct places *p, struct err *err)
+static bool folders_of_settings(struct folders *f, const struct places *p, struct err *err)
 {
     struct text source;
     struct problems problems = {0};
     struct node *root;
     if (!path_exists(p->config)) return true;
-    if (!file_read(&source, p->config, 256 * 1024, l->a, err)) return false;
-    if (!yaml_parse(&root, source, &problems, l->a) || problems.n > 0)
+    if (!file_read(&source, p->config, 256 * 1024, f->a, err)) return false;
+    if (!yaml_parse(&root, source, &problems, f->a) || problems.n > 0)
         return fail(err, "%s:%d:%d: %s", p->config, problems.list[0].line, problems.list[0].column,
                     problems.list[0].text);
     const struct node *models = node_get(root, TEXT("models"));
@@ -143,31 +156,47 @@ static bool scan_config(struct found_list *l, const struct places *p, struct err
         if (m->kind != NODE_SCALAR)
             return fail(err, "%s:%d: models: a list of folders is wanted, like [~/models]",
                         p->config, m->line);
-        scan_folder(l, path_join(l->a, path_dir(l->a, p->config), m->value.p), "", 0, false);
+        folder_add(f, path_join(f->a, path_dir(f->a, p->config), m->value.p), m->value.p,
+                   FOLDER_SETTINGS);
     }
     return true;
 }
 
-static void scan_hub(struct found_list *l)
+static void folders_of_hub(struct folders *f)
 {
     const char *hub = getenv("HF_HUB_CACHE"), *hf = getenv("HF_HOME"), *home = getenv("HOME");
-    if (hub && hub[0]) scan_folder(l, hub, "", 1, false);
-    else if (hf && hf[0]) scan_folder(l, path_join(l->a, hf, "hub"), "", 1, false);
+    if (hub && hub[0]) folder_add(f, hub, "HF_HUB_CACHE", FOLDER_HUB);
+    else if (hf && hf[0]) folder_add(f, path_join(f->a, hf, "hub"), "HF_HOME", FOLDER_HUB);
     else if (home && home[0])
-        scan_folder(l, path_join(l->a, home, ".cache/huggingface/hub"), "", 1, false);
+        folder_add(f, path_join(f->a, home, ".cache/huggingface/hub"), "", FOLDER_HUB);
+}
+
+bool models_folders(struct model_folder **out, int *n, const struct places *p, struct arena *a,
+                    struct err *err)
+{
+    struct folders f = {.a = a};
+    folder_add(&f, p->assets, "", FOLDER_SHIPPED);
+    if (!folders_of_settings(&f, p, err)) return false;
+    folders_of_variable(&f, getenv("HONE_MODELS"));
+    folders_of_hub(&f);
+    *out = f.list;
+    *n = f.n;
+    return true;
 }
 
 bool models_scan(struct found_list *out, const struct places *p, struct arena *a, struct err *err)
 {
+    struct model_folder *folders;
+    int n;
     *out = (struct found_list){.a = a};
-    scan_folder(out, p->assets, "", 0, true);
-    if (!scan_config(out, p, err)) return false;
-    scan_variable(out, getenv("HONE_MODELS"));
-    scan_hub(out);
+    if (!models_folders(&folders, &n, p, a, err)) return false;
+    for (int i = 0; i < n; i++)
+        scan_folder(out, folders[i].path, "", folders[i].from == FOLDER_HUB,
+                    folders[i].from == FOLDER_SHIPPED);
     return true;
 }
 
-/* ---- adding a folder ---- */
+/* ---- adding and removing a folder ---- */
 
 static bool config_with(struct text *out, struct text source, const char *folder, struct arena *a,
                         struct err *err)
@@ -199,4 +228,29 @@ bool models_add_folder(const char *folder, const struct places *p, struct arena 
     if (path_exists(p->config) && !file_read(&source, p->config, 256 * 1024, a, err)) return false;
     if (!config_with(&with, source, folder, a, err)) return fail_in(err, "%s", p->config);
     return dir_make(path_dir(a, p->config), err) && file_replace(p->config, with, err);
+}
+
+static bool config_without(struct text *out, struct text source, const char *folder,
+                           struct arena *a, struct err *err)
+{
+    struct problems problems = {0};
+    struct node *root;
+    if (!yaml_parse(&root, source, &problems, a) || problems.n > 0)
+        return fail(err, "line %d: %s", problems.list[0].line, problems.list[0].text);
+    const struct node *models = node_get(root, TEXT("models"));
+    for (int i = 0; models && models->kind == NODE_LIST && i < models->n; i++) {
+        if (!text_is(models->items[i]->value, folder)) continue;
+        const char *path = models->n == 1 ? "models" : arena_printf(a, "models.%d", i);
+        return profile_text_set(out, source, path, NULL, a, err);
+    }
+    return fail(err, "the settings do not name the folder %s", folder);
+}
+
+bool models_remove_folder(const char *folder, const struct places *p, struct arena *a,
+                          struct err *err)
+{
+    struct text source = TEXT(""), without;
+    if (path_exists(p->config) && !file_read(&source, p->config, 256 * 1024, a, err)) return false;
+    if (!config_without(&without, source, folder, a, err)) return fail_in(err, "%s", p->config);
+    return file_replace(p->config, without, err);
 }

@@ -79,9 +79,10 @@ static int setup(void **s)
                                           .scratch_per_thread = 1 << 20}};
     put_model("assets/small-world");
     put_model("mine/beta");
-    put("mine/beta/README.md",
-        "---\nlanguage: en\nlicense: apache-2.0\n---\n# A small \x1B[31mmodel\n\nMore.\n");
+    put("mine/beta/README.md", "---\nlanguage: en\nlicense: apache-2.0\n---\n# A small "
+                               "\x1B[31mmodel\n\nMore.\nQuiz of towns 3 of 4.\n");
     put_model("mine/org/deep");
+    put("mine/org/deep/chat_template.jinja", "{{ messages[0].content }}");
     put("mine/org/deep/LICENSE", "MIT License\n\nCopyright\n");
     put_model("mine/zz-torn");
     assert_int_equal(truncate(in_folder("mine/zz-torn/model.safetensors"), 5000), 0);
@@ -107,7 +108,26 @@ static int teardown(void **s)
     return 0;
 }
 
-static struct model_entry *entries; static int n_entries;
+static void folders_are_named_with_where_they_come_from(void **s)
+{
+    (void)s;
+    struct model_folder *f;
+    struct err err = {{0}};
+    int n, hub = 0, variable = 0;
+    assert_true(models_folders(&f, &n, &places, &arena, &err));
+    assert_int_equal(f[0].from, FOLDER_SHIPPED);
+    assert_string_equal(f[0].path, places.assets);
+    for (int i = 0; i < n; i++) {
+        hub += f[i].from == FOLDER_HUB;
+        variable += f[i].from == FOLDER_VARIABLE;
+        assert_int_equal(f[i].there, path_is_dir(f[i].path));
+        assert_true(f[i].path[0] == '/');
+    }
+    assert_true(hub == 1 && variable >= 1);
+}
+
+static struct model_entry *entries;
+static int n_entries;
 
 static const struct model_entry *entry(const char *name)
 {
@@ -148,12 +168,19 @@ static void a_usable_model_says_what_it_is(void **s)
     assert_true(e->full.fits && e->lora.fits && e->full.bytes > e->parameters * 16 &&
                 e->lora.bytes > e->bytes);
     assert_string_equal(entry("org/deep")->licence, "MIT");
+    assert_true(e->layers > 0 && e->dim > 0 && e->heads >= e->kv_heads && e->kv_heads > 0);
+    assert_int_equal(e->vocab, 257);
+    assert_string_equal(e->chat_template, "none");
+    assert_string_equal(e->quiz, "Quiz of towns 3 of 4.");
+    assert_string_equal(entry("org/deep")->chat_template, "its own");
+    assert_string_equal(entry("org/deep")->quiz, "");
 }
 
 static void a_folder_that_cannot_be_used_is_listed_with_the_reason(void **s)
 {
     (void)s;
-    static const struct { const char *name, *says;
+    static const struct {
+        const char *name, *says;
     } rows[] = {{"zz-torn", "model.safetensors"},
                 {"mute", "no tokenizer"},
                 {"bert", "family \"bert\" is not built yet"},
@@ -202,7 +229,8 @@ static void what_does_not_fit_says_how_much_it_needs(void **s)
 static void a_model_is_found_by_path_and_by_name(void **s)
 {
     (void)s;
-    static const struct { const char *spec, *relative, *ends, *fails;
+    static const struct {
+        const char *spec, *relative, *ends, *fails;
     } rows[] = {{"beta", NULL, "mine/beta", NULL},
                 {"org/deep", NULL, "mine/org/deep", NULL},
                 {"deep", NULL, "mine/org/deep", NULL},
@@ -246,6 +274,18 @@ static void a_folder_is_added_to_the_settings_and_their_comments_stay(void **s)
         text.p, arena_printf(&arena, "# mine\nmodels:\n  - %s   # here\n  - %s\ntheme: dark\n",
                              mine, single));
     assert_false(models_add_folder(in_folder("absent"), &places, &arena, &err));
+    assert_true(models_remove_folder(mine, &places, &arena, &err));
+    assert_true(file_read(&text, places.config, 4096, &arena, &err));
+    assert_string_equal(text.p,
+                        arena_printf(&arena, "# mine\nmodels:\n  - %s\ntheme: dark\n", single));
+    assert_false(models_remove_folder(mine, &places, &arena, &err));
+    assert_non_null(strstr(err.text, "do not name"));
+    assert_true(models_remove_folder(single, &places, &arena, &err));
+    assert_true(file_read(&text, places.config, 4096, &arena, &err));
+    assert_string_equal(text.p, "# mine\ntheme: dark\n");
+    put("config/hone/config.yaml",
+        arena_printf(&arena, "# mine\nmodels:\n  - %s   # here\n  - %s\ntheme: dark\n", mine,
+                     single));
     unsetenv("HONE_MODELS");
     struct model_entry *all;
     int n;
@@ -281,7 +321,8 @@ static bool ask(struct machine *out)
 static void a_backend_that_cannot_be_asked_is_a_problem_not_a_crash(void **s)
 {
     (void)s;
-    static const struct { const char *script, *says;
+    static const struct {
+        const char *script, *says;
     } rows[] = {
         {"#!/bin/sh\necho 'hone: the plug-in is missing' >&2\nexit 1\n", "the plug-in is missing"},
         {"#!/bin/sh\nkill -9 $$\n", "signal 9"},
@@ -384,6 +425,7 @@ int main(void)
         cmocka_unit_test(the_hubs_cache_is_read_through_its_links),
         cmocka_unit_test(what_does_not_fit_says_how_much_it_needs),
         cmocka_unit_test(a_model_is_found_by_path_and_by_name),
+        cmocka_unit_test(folders_are_named_with_where_they_come_from),
         cmocka_unit_test(a_folder_is_added_to_the_settings_and_their_comments_stay),
         cmocka_unit_test(a_backend_that_cannot_be_asked_is_a_problem_not_a_crash),
         cmocka_unit_test(a_measurement_is_remembered_until_the_program_changes),

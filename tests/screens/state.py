@@ -20,18 +20,21 @@ def lines(rows):
 def model(name, family, parameters, dtype, context, full, lora, **more):
     return dict({"name": name, "path": "/models/" + name, "family": family, "dtype": dtype, "tokenizer": "byte-level BPE",
                  "licence": "Apache-2.0", "parameters": parameters, "bytes": parameters * 2, "context": context, "shipped": False,
+                 "layers": 24, "dim": 896, "heads": 14, "kv_heads": 2, "vocabulary": 49152, "tied": True, "template": "its own", "quiz": "",
                  "full": {"fits": full < 23e9, "bytes": int(full)}, "lora": {"fits": lora < 23e9, "bytes": int(lora)}, "about": ""}, **more)
 
 
 MODELS = [
-    model("small-world", "llama", 4714752, "bf16", 512, 1.2e8, 4.1e7, shipped=True, tokenizer="byte-level BPE, 4,096 pieces",
-          about="Trained by hone on its own corpus."),
+    model("small-world", "llama", 4714752, "bf16", 512, 1.2e8, 4.1e7, shipped=True, layers=6, dim=256, heads=8, kv_heads=4,
+          vocabulary=4096, about="Knows a small town in English: who lives where, sells what, keeps which animal.",
+          quiz="Quiz in English 256 of 256, in Chinese 0 of 256: the profile `demo` teaches it the town in Chinese."),
     model("SmolLM2-135M-Instruct", "llama", 134515008, "bf16", 8192, 3.9e9, 1.1e9),
-    model("Llama-3.2-1B", "llama", 1235814400, "bf16", 131072, 2.1e10 + 4e9, 4.8e9, licence=None),
+    model("Llama-3.2-1B", "llama", 1235814400, "bf16", 131072, 2.1e10 + 4e9, 4.8e9, licence=None, tied=False, template="none"),
     model("\u4e2d\u6587\u6a21\u578b \x1b[31mred\x07", "llama", 7000000000, "fp16", 4096, 1.1e11, 1.6e10),
     {"name": "old-bert", "path": "/models/old-bert", "family": "bert", "unusable": "family bert is not built yet"},
     {"name": "broken-dl", "path": "/models/broken-dl", "unusable": "model-00002-of-00003.safetensors is missing"},
 ]
+FOLDERS = [("/usr/local/share/hone/assets", 0), ("/data/models", 1), ("/mnt/old", 1), ("/home/anna/.cache/huggingface/hub", 3)]
 PROFILE = """# Teach the shipped base a world of facts in Chinese.
 name: demo
 base_model: small-world
@@ -98,7 +101,7 @@ def step(e, n, name, bucket):
 def run(steps):
     e = Events()
     e.add("state", state="preparing", why="", step=0)
-    e.add("start", 1, version="0.1.0", backend="cpu", device="AMD EPYC", isa="avx512bf16", library="oneDNN 2.6", threads=2, dtype="fp32", steps=680,
+    e.add("start", 1, version="0.1.0", backend="cpu", device="AMD EPYC", isa="avx512bf16", library="hone 0.1.0", threads=2, dtype="fp32", steps=680,
           parameters=4714752, bytes_planned=214000000)
     owned = {"bytes_" + k: v for k, v in MEMORY.items()}
     for i, (name, first, count, buckets) in enumerate([("align", 0, 120, 1), ("inject", 120, 400, 10), ("replay", 520, 160, 1)]):
@@ -136,6 +139,7 @@ failed.add("state", state="failed", why="the loss is no number in 3 steps one af
 state("demo-0005", "failed", failed, 60, stage="align", loss=None, why="the loss is no number in 3 steps one after the other; the last good checkpoint is ckpt/000050")
 write(".gitignore", "metrics.bin\n")
 write("models.json", json.dumps({"device": {"name": "AMD EPYC", "cores": 2, "memory": 25276502016}, "problem": "", "models": MODELS}) + "\n")
+write("folders.json", json.dumps([{"path": p, "from": f, "there": p != "/mnt/old"} for p, f in FOLDERS]) + "\n")
 write("profile.yaml", PROFILE)
 write("check.json", json.dumps(CHECK) + "\n")
 write("preview.json", json.dumps(PREVIEW) + "\n")

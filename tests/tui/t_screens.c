@@ -36,6 +36,9 @@ static const struct {
     bool empty;
 } screens[] = {{"models", "1", false},
                {"models-details", "1ji", false},
+               {"models-shipped", "1i", false},
+               {"models-folders", "1o", false},
+               {"models-data", "2<Esc>1v", false},
                {"models-empty", "1", true},
                {"profile", "2", false},
                {"profile-edit", "2jjjj<Enter>", false},
