@@ -74,7 +74,7 @@ $B/tests/bench/bench_tokenizer: $B/tests/bench/bench_tokenizer.o $(call archives
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) $(LIBS)
 
 $B/tests/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/fuzz.o $(call archives,tui)
-	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) -fsanitize=fuzzer $(LDFLAGS) $(LIBS)
+	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) -fsanitize=fuzzer -Wl,--wrap=unicode_make $(LDFLAGS) $(LIBS)
 
 TESTS := $(foreach l,$(LAYERS),$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_*.c)))
 PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(strip $(foreach w,$(T),$(findstring $(w),$(t)))),$(t))),$(TESTS))

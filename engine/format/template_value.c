@@ -113,8 +113,9 @@ void map_put(struct arena *a, struct map *m, struct text key, struct value v)
 
 struct value value_part(struct interp *in, const struct value *v, size_t from, size_t to)
 {
+    if (from == to) return value_text(TEXT("")); /* an empty text may lie nowhere */
     struct value out = value_text((struct text){v->text.p + from, to - from});
-    if (v->n_runs == 0 || from == to) return out;
+    if (v->n_runs == 0) return out;
     struct run *runs = NEW_N(in->a, struct run, v->n_runs);
     for (int i = 0; i < v->n_runs; i++) {
         size_t begin = i ? v->runs[i - 1].end : 0, end = v->runs[i].end;

@@ -336,7 +336,7 @@ void bpe_finish(struct opening *o)
                   (b->late_unknown || !b->byte_fallback || b->all_bytes);
     for (int id = 0; id < t->size; id++) {
         if (b->bytes[id].n > b->longest) b->longest = b->bytes[id].n;
-        if (b->by_words && joins_words(b->bytes[id])) b->by_words = false;
+        if (b->by_words && b->bytes[id].n && joins_words(b->bytes[id])) b->by_words = false;
     }
     for (int c = 0; c < 128; c++) {
         char one = (char)c;

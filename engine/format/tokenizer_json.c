@@ -25,6 +25,15 @@ bool grow_ids(struct opening *o, int64_t size)
     return true;
 }
 
+/* Some ids may have no piece, but a file of a few pieces cannot ask for memory for millions. */
+static bool check_spread(struct opening *o, int64_t size, int64_t pieces)
+{
+    enum { FREE = 65536, A_PIECE = 4 };
+    if (size <= FREE + A_PIECE * pieces) return true;
+    return fail(o->err, "%s: an id is %lld, but there are only %lld pieces; ids up to %lld would be read", o->path,
+                (long long)size - 1, (long long)pieces, (long long)(FREE + A_PIECE * pieces - 1));
+}
+
 static bool id_taken(struct opening *o, int64_t id, struct text piece)
 {
     return fail(o->err, "%s: id %lld is given to %s and to %s; each id belongs to one piece", o->path,
@@ -61,7 +70,8 @@ static bool read_vocab(struct opening *o, const struct json *vocab, int added)
     struct tokenizer *t = o->t;
     int64_t size = 0;
     size_t bytes = 0;
-    if (!vocab_size(o, vocab, &size, &bytes) || !grow_ids(o, size)) return false;
+    if (!vocab_size(o, vocab, &size, &bytes) || !check_spread(o, size, vocab->n + added) || !grow_ids(o, size))
+        return false;
     char *p = NEW_N(o->a, char, bytes + 1);
     piece_map_make(&t->names, (size_t)(vocab->n + added), o->a);
     for (int i = 0; i < vocab->n; i++) {
@@ -289,7 +299,8 @@ bool add_token(struct opening *o, struct added token)
                     shown(o->scratch, token.content), token.id, there);
     if (there >= 0 && (t->kinds[there] & PIECE_ADDED)) return true;
     if (there < 0) {
-        if (!grow_ids(o, (int64_t)token.id + 1)) return false;
+        int64_t size = (int64_t)token.id + 1;
+        if (!check_spread(o, size, (int64_t)t->names.n + 1) || !grow_ids(o, size)) return false;
         if (t->pieces[token.id].p) return id_taken(o, token.id, token.content);
         t->pieces[token.id] =
             (struct text){arena_string(o->a, token.content.p, token.content.n), token.content.n};

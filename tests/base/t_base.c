@@ -15,6 +15,27 @@ static void an_error_keeps_its_sentence_and_gets_a_place(void **state)
     assert_string_equal(err.text, "again: a.yaml:3: rank 9 is over 8");
 }
 
+static void a_sentence_holds_nothing_that_acts_on_a_terminal(void **state)
+{
+    (void)state;
+    struct err err = {.text = ""};
+    fail(&err, "no file %s: %s", "a\33[31m\r\x7F\xC2\x9B\xE2\x80\xAE.txt", "\xFF\tok\nnext");
+    assert_string_equal(err.text, "no file a\uFFFD[31m\uFFFD\uFFFD\uFFFD.txt: \uFFFD ok\nnext");
+    fail_in(&err, "\33%s", "x");
+    assert_true(strncmp(err.text, "\uFFFDx: no file a\uFFFD[31m", 22) == 0);
+    char many[2000], wide[1500];
+    memset(many, '\33', sizeof many - 1), many[sizeof many - 1] = 0; /* each becomes three bytes */
+    for (int i = 0; i < 499; i++) memcpy(wide + 3 * i, "\xE4\xBD\xA0", 4);
+    for (int shift = 0; shift < 3; shift++) {
+        fail(&err, "%.*s%s", shift, "ab", many);
+        assert_true(strlen(err.text) > 1000 && utf8_bad(text_of(err.text)) == strlen(err.text));
+        fail(&err, "%.*s%s", shift, "ab", wide); /* a character that is cut is left out */
+        assert_true(strlen(err.text) > 1000 && !strstr(err.text, "\uFFFD"));
+        fail_in(&err, "%.*s", shift, "ab");
+        assert_true(strlen(err.text) > 1000 && !strstr(err.text, "\uFFFD"));
+    }
+}
+
 static void an_arena_gives_zeroed_aligned_memory_and_takes_it_back(void **state)
 {
     (void)state;
@@ -157,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_keeps_its_sentence_and_gets_a_place),
+        cmocka_unit_test(a_sentence_holds_nothing_that_acts_on_a_terminal),
         cmocka_unit_test(an_arena_gives_zeroed_aligned_memory_and_takes_it_back),
         cmocka_unit_test(an_arena_grows_the_last_block_in_place),
         cmocka_unit_test(utf8_is_decoded_strictly),

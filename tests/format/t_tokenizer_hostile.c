@@ -64,6 +64,8 @@ static const struct { const char *file, *says; } json_rows[] = {
     {BPE("{\"a\": -1}", "[]", ""), "the id of piece \"a\""},
     {BPE("{\"a\": 1.5}", "[]", ""), "the id of piece \"a\""},
     {BPE("{\"a\": 4194304}", "[]", ""), "0 to 4194303"},
+    {BPE("{\"a\": 4194303}", "[]", ""), "an id is 4194303, but there are only 1 pieces; ids up to 65539"},
+    {WITH("\"added_tokens\": [{\"id\": 65552, \"content\": \"x\"}]"), "an id is 65552, but there are only 4 pieces"},
     {BPE("{\"a\": 99999999999999999999}", "[]", ""), "the id of piece \"a\""},
     {BPE("{\"a\": 0, \"b\": 0}", "[]", ""), "id 0 is given to \"a\" and to \"b\""},
     {BPE("{\"a\": 0, \"a\": 1}", "[]", ""), "duplicate"},

@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* As JSON: two bytes of source may be a value. */
-const struct fuzz_limits fuzz_limits = {1 << 20, 512};
+const struct fuzz_limits fuzz_limits = {1 << 20, 512, 0};
 
 void fuzz_seeds(void)
 {

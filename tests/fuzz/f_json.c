@@ -6,7 +6,7 @@
 
 /* A value takes 80 bytes in our tree and some 300 in jansson's, so two bytes of source may cost as
  * much. */
-const struct fuzz_limits fuzz_limits = {1 << 20, 512};
+const struct fuzz_limits fuzz_limits = {1 << 20, 512, 0};
 
 enum { DEPTH = 64 };
 

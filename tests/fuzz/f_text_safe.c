@@ -1,7 +1,7 @@
 /* text_safe: whatever comes in, nothing that acts on a terminal comes out. */
 #include "tests/fuzz/fuzz.h"
 
-const struct fuzz_limits fuzz_limits = {1 << 16, 16};
+const struct fuzz_limits fuzz_limits = {1 << 16, 16, 0};
 
 void fuzz_seeds(void)
 {

@@ -14,10 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory that an input may take: floor + times * its length. */
+/* Memory that an input may take: floor + times * its length. kept: what all of them together may
+ * leave behind, 0 where the product keeps nothing on purpose. */
 struct fuzz_limits {
     int64_t floor;
     int times;
+    int64_t kept;
 };
 extern const struct fuzz_limits fuzz_limits;
 
@@ -41,8 +43,10 @@ void fuzz_sentence(const char *text);
 bool fuzz_harmless(struct text t,
                    bool newlines); /* UTF-8 without C0, DEL, C1, bidi or zero width controls */
 
-/* The bytes as a regular file; the path is good until the next call with the same slot (0..3). */
-const char *fuzz_path(int slot, struct text content);
+/* The bytes as a regular file of that name, in a folder that all of them share; nothing is written
+ * to a disk. */
+const char *fuzz_file(const char *name, struct text content);
+const char *fuzz_files(void); /* that folder */
 /* An empty folder in memory, made anew for each call. */
 const char *fuzz_folder(void);
 void fuzz_put(const char *folder, const char *name, struct text content);
