@@ -6,7 +6,6 @@ long="--set stages.1.max_steps=100000 --set eval.every_steps=0 --set save.every_
 alive() { case $(state_word "$1") in training | saving) ;; *) return 1 ;; esac; } # it saves often
 engine_pid() { sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$1/state.json"; }
 parent_of() { awk '{ print $4 }' "/proc/$1/stat"; }
-is_state() { [ "$(state_word "$1")" = "$2" ]; }
 start() { # start RUN ARGS...: in the background, until it trains
     run=$1; shift
     setsid "$hone" train "$dir/full.yaml" --run-dir "$run" "$@" > "$run.out" 2>&1 &
@@ -100,14 +99,3 @@ check "train on a folder that holds a run names resume" named
 # --json is the events, and nothing else.
 "$hone" train "$dir/full.yaml" --run-dir "$dir/json" --json > "$dir/json.out" 2> "$dir/out"
 check "--json prints the lines of events.jsonl" cmp "$dir/json.out" "$dir/json/events.jsonl"
-
-# A disk that takes no more while a checkpoint is saved: the run pauses, says so, and goes on when told to.
-HONE_FAULT="fsync:12:28+" HONE_FAULT_HITS=$dir/hits LD_PRELOAD=$dir/faults.so \
-    "$hone" train "$dir/full.yaml" --run-dir "$dir/full" > "$dir/out" 2>&1 &
-full_says() { grep -qs "could not be saved.*No space left" "$dir/full/events.jsonl"; }
-check "a full disk pauses the run in a sentence" wait_for 30 full_says
-"$hone" stop "$dir/full" > "$dir/out" 2>&1
-wait
-check "and the run can be stopped" is_state "$dir/full" failed
-whole() { "$hone" resume "$dir/full" > "$dir/out" 2>&1; is_state "$dir/full" done; }
-check "nothing that was good is lost" whole

@@ -16,20 +16,16 @@ fresh() { # fresh CASE RUN
     cp "$dir/$1-whole/profile.yaml" "$dir/$1-whole/plan.json" "$2/"
     [ "$1" != lora ] || cp "$dir/lora-whole/orders.jsonl" "$2/"
 }
+unset HONE_FAULT_AT HONE_FAULT_TEXT
 engine() { "$hone" engine "$@" >> "$dir/out" 2>&1; }
-events_are_whole() { # every line is JSON and they are numbered without a gap
-    python3 - "$1" << 'END' >> "$dir/out" 2>&1
-import json, sys
-for n, line in enumerate(open(sys.argv[1] + "/events.jsonl", "rb"), 1):
-    if json.loads(line)["seq"] != n: sys.exit("line %d has seq %s" % (n, json.loads(line)["seq"]))
-END
-}
-dies_and_resumes() { # CASE NAME FAULT [AT]: hit, killed, resumed once, and then it equals the whole run
+dies_and_resumes() { # CASE NAME FAULT [PATH [TEXT]]: hit, killed, resumed once, and then it equals the whole run
     run=$dir/$1-$2
     fresh "$1" "$run"
     rm -f "$dir/hits"
-    echo "# $1: HONE_FAULT=$3 HONE_FAULT_AT=$4 HONE_SEED=$seed" > "$dir/out"
-    unset HONE_FAULT_AT; [ -z "$4" ] || export HONE_FAULT_AT="$4"
+    echo "# $1: HONE_FAULT=$3 HONE_FAULT_AT=$4 HONE_FAULT_TEXT=$5 HONE_SEED=$seed" > "$dir/out"
+    unset HONE_FAULT_AT HONE_FAULT_TEXT
+    [ -z "$4" ] || export HONE_FAULT_AT="$4"
+    [ -z "$5" ] || export HONE_FAULT_TEXT="$5"
     HONE_FAULT=$3 HONE_FAULT_HITS=$dir/hits LD_PRELOAD=$dir/faults.so engine "$run"
     rc=$?
     [ -s "$dir/hits" ] && [ $rc = 137 ] || { echo "it was not hit (status $rc)" >> "$dir/out"; return 1; }
@@ -70,15 +66,15 @@ for p in full bf16 lora; do
     check "$p killed half-way in the weights of a save" dies_and_resumes $p weights write:3:half training.safetensors
     check "$p killed before a save is renamed" dies_and_resumes $p rename rename:2:kill ckpt/0
     check "$p killed after a save is renamed" dies_and_resumes $p renamed rename:2:after ckpt/0
-    check "$p killed as its second stage begins" dies_and_resumes $p stage write:2:after '"kind":"stage"'
-    check "$p killed at a bucket's edge" dies_and_resumes $p bucket "write:1:after" '"bucket":1,'
-    check "$p killed half-way in an event's line" dies_and_resumes $p line write:$((edge + 2)):half '"kind":"step"'
+    check "$p killed as its second stage begins" dies_and_resumes $p stage write:2:after "" '"kind":"stage"'
+    check "$p killed at a bucket's edge" dies_and_resumes $p bucket write:1:after "" '"bucket":1,'
+    check "$p killed half-way in an event's line" dies_and_resumes $p line write:$((edge + 2)):half "" '"kind":"step"'
 done
 
 # What a resume must have: the same weights without the optimizer's state are another run.
 cold() {
     fresh full "$dir/warm"; fresh full "$dir/cold"
-    for r in warm cold; do HONE_FAULT=write:11:kill HONE_FAULT_AT='"kind":"step"' LD_PRELOAD=$dir/faults.so engine "$dir/$r"; done
+    for r in warm cold; do HONE_FAULT=write:11:kill HONE_FAULT_TEXT='"kind":"step"' LD_PRELOAD=$dir/faults.so engine "$dir/$r"; done
     last=$dir/cold/ckpt/$(ls "$dir/cold/ckpt" | tail -n 1)
     "$B/tests/run/forget" "$last" >> "$dir/out" 2>&1 || return 1
     engine "$dir/warm" && engine "$dir/cold" && same_run "$dir/full-whole" "$dir/warm" && ! same_run "$dir/warm" "$dir/cold"

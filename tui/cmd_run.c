@@ -18,7 +18,8 @@ struct watch {
     enum run_state state;
     bool ended;
     int64_t steps, stage_steps, last_printed;
-    double last_time;
+    double last_time, heard;
+    int64_t held;     /* events that were last said to wait */
     char why[1024];
 };
 
@@ -118,6 +119,28 @@ static void each(void *arg, const struct event *e, struct text line)
     snprintf(w->why, sizeof w->why, "%.*s", (int)e->state.why.n, e->state.why.p);
 }
 
+/* A full disk keeps events from the file that is followed: what the run says all the same. */
+static void hear_word(struct watch *w, const char *dir)
+{
+    struct arena a = arena_make(0);
+    struct run_summary s;
+    struct err err;
+    double now = now_monotonic();
+    if (now - w->heard >= 1) {
+        w->heard = now;
+        if (run_summary_read(&s, dir, &a, &err) && s.held != w->held) {
+            line_end(w);
+            if (s.held)
+                fail(&err, "log not on disk: %lld events wait for room; %s%s%s", (long long)s.held,
+                     run_state_name(s.state), s.why[0] ? ": " : "", s.why);
+            else fail(&err, "the log is on disk again");
+            refuse(EXIT_FAILED, &err);
+            w->held = s.held;
+        }
+    }
+    arena_drop(&a);
+}
+
 static bool ask_stop(const char *dir, struct arena *a, struct err *err)
 {
     struct client *client;
@@ -153,6 +176,7 @@ static int follow_to_end(struct cli *c, const char *dir, bool owned, int64_t fro
         idle = n == 0 && !held ? idle + 1 : 0;
         if (n == 0 && w.ended && (!held || !owned)) break;
         if (idle > 20) break; /* nobody writes any more */
+        if (held && (n == 0 || w.held)) hear_word(&w, dir);
         fflush(stdout);
         poll(&(struct pollfd){sig, POLLIN, 0}, 1, 100);
         if (read(sig, &info, sizeof info) != sizeof info) continue;
@@ -310,6 +334,8 @@ static void run_json(struct buf *b, const struct run_summary *s)
     json_put_int(b, s->step);
     json_put_key(b, "steps");
     json_put_int(b, s->steps);
+    json_put_key(b, "held");
+    json_put_int(b, s->held);
     json_put_key(b, "loss");
     json_put_num(b, s->loss);
     json_put_key(b, "started");

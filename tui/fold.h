@@ -29,6 +29,7 @@ struct fold {
     enum run_state state; char why[512];
     /* by the events alone, also where nobody holds the folder any more */
     enum run_state told;
+    int64_t held;                            /* events that wait for room on a full disk */
     double started, changed;                 /* Unix seconds of the first and the last event */
 
     char backend[32], device[128], isa[32], library[64], dtype[16];

@@ -38,7 +38,10 @@ static const struct series *charted(const struct app *a)
 
 /* ---- layout ---- */
 
-static bool runs_well(const struct fold *f) { return fold_lives(f) && f->state != RUN_PAUSED; }
+static bool runs_well(const struct fold *f)
+{
+    return fold_lives(f) && f->state != RUN_PAUSED && f->held == 0;
+}
 
 /* The numbers keep two rows on a narrow screen, memory and device one each; log and chart share
  * the rest. */
@@ -363,10 +366,11 @@ static void state(const struct app *a, struct grid *g, struct rect r)
         [RUN_FAILED] = "r resumes it from its newest checkpoint",
         [RUN_LOST] = "its engine is gone: r resumes it from its newest checkpoint"};
     const struct fold *f = &a->live.fold;
-    char text[800], saved[96] = "";
+    char text[800], saved[96] = "", held[64] = "";
+    if (f->held) snprintf(held, sizeof held, "log not on disk: %lld events. ", (long long)f->held);
     if (f->saved_step >= 0 && f->state != RUN_PAUSED)
         snprintf(saved, sizeof saved, " Newest checkpoint: %s.", f->saved);
-    snprintf(text, sizeof text, "%s%s%s.%s%s%s", run_state_name(f->state),
+    snprintf(text, sizeof text, "%s%s%s%s.%s%s%s", held, run_state_name(f->state),
              presses[f->state] ? ": " : "", presses[f->state] ? presses[f->state] : "", saved,
              f->why[0] ? " " : "", f->why);
     grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, state_style(f->state),

@@ -245,6 +245,11 @@ static void slow_news(struct world *w, double now)
     struct run_summary s;
     if (run_summary_read(&s, a->live.fold.dir, &w->arena, &err)) {
         a->live.fold.pid = s.pid;
+        a->live.fold.held = s.held;
+        if (s.held) { /* its events do not reach the file that is followed */
+            a->live.fold.state = s.state;
+            snprintf(a->live.fold.why, sizeof a->live.fold.why, "%s", s.why);
+        }
         if (s.state == RUN_LOST) {
             a->live.fold.state = RUN_LOST;
             app_notice(a, STYLE_BAD,

@@ -77,7 +77,7 @@ bool run_create(const char **dir_out, const char *dir, const struct profile *p,
         !dir_make(run_path(a, dir, "chat"), err) ||
         !file_replace(run_path(a, dir, "profile.yaml"), buf_text(&b), err))
         return false;
-    struct journal j = {.events = -1, .metrics = -1};
+    struct journal j = JOURNAL_CLOSED;
     if (!journal_open(&j, dir, a, err)) return false;
     j.now.profile = p->path;
     j.now.loss = NAN;
@@ -106,6 +106,25 @@ static enum run_state state_named(struct text name)
     return RUN_LOST;
 }
 
+/* What the engine says while state.json cannot be replaced. */
+static void word_read(struct run_summary *s, const char *dir, struct arena *a)
+{
+    struct text word, state = {0}, why = {0};
+    const struct json *o;
+    struct err none; /* a blank word is no JSON */
+    const char *path = run_path(a, dir, "word");
+    if (!path_exists(path) || !file_read(&word, path, WORD_BYTES, a, &none) || word.p[0] != '{' ||
+        !json_parse(&o, word, path, (struct json_limits){.depth = 2}, a, &none) ||
+        !json_get_int(&s->held, o, "held", 0, INT64_MAX, path, &none) ||
+        !json_get_int(&s->lost, o, "lost", 0, INT64_MAX, path, &none) ||
+        !json_get_int(&s->step, o, "step", 0, INT64_MAX, path, &none) ||
+        !json_get_text(&state, o, "state", path, &none) ||
+        !json_get_text(&why, o, "why", path, &none))
+        return;
+    s->state = state_named(state);
+    snprintf(s->why, sizeof s->why, "%.*s", (int)why.n, why.p ? why.p : "");
+}
+
 bool run_summary_read(struct run_summary *out, const char *dir, struct arena *a, struct err *err)
 {
     const char *path = run_path(a, dir, "state.json");
@@ -127,13 +146,15 @@ bool run_summary_read(struct run_summary *out, const char *dir, struct arena *a,
         !json_get_num(&out->changed, o, "changed", 0, HUGE_VAL, path, err))
         return false;
     out->state = state_named(state);
+    bool held = run_is_held(dir);
     out->profile = arena_string(a, profile.p ? profile.p : "", profile.n);
     out->stage = arena_string(a, stage.p ? stage.p : "", stage.n);
     snprintf(out->why, sizeof out->why, "%.*s", (int)why.n, why.p ? why.p : "");
     bool lives = out->state <= RUN_SAVING;
     bool young = out->state == RUN_QUEUED &&
                  now_unix() - out->changed < 10; /* made, its engine is about to start */
-    if (lives && !young && !run_is_held(dir)) {
+    if (held) word_read(out, dir, a);
+    if (lives && !young && !held) {
         snprintf(out->why, sizeof out->why,
                  "its engine ended without a word; resume it from its last checkpoint");
         out->state = RUN_LOST;

@@ -4,16 +4,21 @@
 #include "engine/run/run.h"
 
 /* events.jsonl, metrics.bin and state.json as the engine appends to them. A line that cannot be written
- * (full disk) waits in memory, 4 MiB of them, and goes out with the next one that can. */
+ * (full disk) waits in memory, 4 MiB of them, and goes out with the next one that can. As long as lines wait,
+ * or state.json cannot be replaced, RUN/word says how many and what the state is: it has its full size from the
+ * start and is overwritten in place, which a full disk allows (btrfs aside). Else it is blank. */
 struct journal {
     const char *dir;
-    int events, metrics;
+    int events, metrics, word;
+    bool spoken;                         /* the word is not blank */
     int64_t seq, events_bytes;
-    char *held; size_t held_n; int held_lines, held_lost;
+    char *held; size_t held_n; int held_lines, held_lost, waited;
     struct run_summary now;              /* what state.json says */
     void (*event)(void *arg, const struct event *e); void *arg;
 };
 #define HELD_BYTES (4 << 20)
+#define WORD_BYTES 1024
+#define JOURNAL_CLOSED {.events = -1, .metrics = -1, .word = -1}
 /* Cuts a torn last line (kept in events.torn) and goes on after the last seq. */
 bool journal_open(struct journal *j, const char *dir, struct arena *a, struct err *err);
 void journal_close(struct journal *j);

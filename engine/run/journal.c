@@ -25,6 +25,17 @@ static int append_open(const char *path)
     return open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
+/* At its full size before it is needed. */
+static int word_open(const char *path)
+{
+    char blank[WORD_BYTES];
+    memset(blank, ' ', sizeof blank);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && pwrite(fd, blank, sizeof blank, 0) != sizeof blank)
+        say(LOG_WARN, "%s could not be made: a full disk will be silent", path);
+    return fd;
+}
+
 /* Where the last whole line ends; the seq of that line through *seq. */
 static bool last_line(int fd, int64_t size, int64_t *end, int64_t *seq, const char *path,
                       struct arena *a, struct err *err)
@@ -76,6 +87,7 @@ bool journal_open(struct journal *j, const char *dir, struct arena *a, struct er
     struct run_summary before;
     struct err none;
     if (run_summary_read(&before, dir, a, &none)) j->now = before;
+    j->word = word_open(run_path(a, dir, "word")); /* the last life's word is read */
     j->now.name = path_base(dir);
     j->now.pid = getpid();
     if (j->now.started == 0) j->now.started = now_unix();
@@ -86,7 +98,8 @@ void journal_close(struct journal *j)
 {
     if (j->events > 0) close(j->events);
     if (j->metrics > 0) close(j->metrics);
-    j->events = j->metrics = -1;
+    if (j->word > 0) close(j->word);
+    j->events = j->metrics = j->word = -1;
 }
 
 /* A short write is taken back, so that the file always ends with a whole line. */
@@ -120,35 +133,6 @@ static bool flush_held(struct journal *j)
     return j->held_n == 0;
 }
 
-void journal_write(struct journal *j, struct event *e)
-{
-    char line[EVENT_LINE_MOST];
-    e->seq = ++j->seq;
-    e->t = now_unix();
-    if (e->has == 0) e->has = EVENT_ALL;
-    size_t n = event_write(e, line);
-    if (flush_held(j) && append(j, line, n)) {
-        if (j->event) j->event(j->arg, e);
-        return;
-    }
-    if (j->held_n + n <= HELD_BYTES) {
-        memcpy(j->held + j->held_n, line, n);
-        j->held_n += n;
-        j->held_lines++;
-    } else j->held_lost++;
-}
-
-void journal_note(struct journal *j, const char *level, int64_t step, const char *fmt, ...)
-{
-    char text[2000];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    struct event e = {.kind = EV_NOTE, .note = {text_of(level), text_of(text), step}};
-    journal_write(j, &e);
-}
-
 static void put_text(struct buf *b, const char *key, const char *value)
 {
     if (!value) return;
@@ -160,6 +144,77 @@ static void put_int(struct buf *b, const char *key, int64_t value)
 {
     json_put_key(b, key);
     json_put_int(b, value);
+}
+
+/* behind: something of this run is not on the disk. */
+static void word_say(struct journal *j, bool behind)
+{
+    char room[8192];
+    struct buf b = {.p = room, .cap = sizeof room};
+    if (j->word < 0 || (!behind && !j->spoken)) return;
+    for (int most = behind ? 400 : 0;; most /= 2) { /* a reason is cut until it fits */
+        char why[512];
+        b.n = 0;
+        snprintf(why, sizeof why, "%.*s", most, j->now.why);
+        why[strlen(why) - utf8_unfinished(text_of(why))] = 0;
+        if (!behind) break;
+        buf_put(&b, "{", 1);
+        put_int(&b, "held", j->held_lines);
+        put_int(&b, "lost", j->held_lost);
+        put_text(&b, "state", run_state_name(j->now.state));
+        put_int(&b, "step", j->now.step);
+        put_text(&b, "why", why);
+        buf_put(&b, "}", 1);
+        if (b.n <= WORD_BYTES) break;
+    }
+    memset(room + b.n, ' ', WORD_BYTES - b.n);
+    if (pwrite(j->word, room, WORD_BYTES, 0) == WORD_BYTES) j->spoken = behind;
+}
+
+/* There is room again, and all that waited is written. */
+static void caught_up(struct journal *j)
+{
+    int waited = j->waited, lost = j->held_lost;
+    j->waited = j->held_lost = 0;
+    journal_note(j, "warning", j->now.step,
+                 "the disk was full: %d events waited and are written now", waited);
+    if (lost)
+        journal_note(j, "error", j->now.step,
+                     "%d more events are lost: only %d MiB of them can wait in memory", lost,
+                     HELD_BYTES >> 20);
+    journal_beat(j);
+}
+
+void journal_write(struct journal *j, struct event *e)
+{
+    char line[EVENT_LINE_MOST];
+    e->seq = ++j->seq;
+    e->t = now_unix();
+    if (e->has == 0) e->has = EVENT_ALL;
+    size_t n = event_write(e, line);
+    if (flush_held(j) && append(j, line, n)) {
+        if (j->event) j->event(j->arg, e);
+        if (j->waited) caught_up(j);
+        return;
+    }
+    if (j->held_n + n <= HELD_BYTES) {
+        memcpy(j->held + j->held_n, line, n);
+        j->held_n += n;
+        j->held_lines++;
+        j->waited++;
+    } else j->held_lost++;
+    word_say(j, true);
+}
+
+void journal_note(struct journal *j, const char *level, int64_t step, const char *fmt, ...)
+{
+    char text[2000];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    struct event e = {.kind = EV_NOTE, .note = {text_of(level), text_of(text), step}};
+    journal_write(j, &e);
 }
 
 void journal_beat(struct journal *j)
@@ -186,7 +241,9 @@ void journal_beat(struct journal *j)
     json_put_num(&b, s->changed);
     buf_put(&b, "}\n", 2);
     snprintf(path, sizeof path, "%s/state.json", j->dir);
-    if (!file_replace(path, buf_text(&b), &err)) say(LOG_WARN, "%s", err.text);
+    bool there = file_replace(path, buf_text(&b), &err);
+    if (!there) say(LOG_WARN, "%s", err.text);
+    word_say(j, !there || j->held_n > 0);
 }
 
 void journal_state(struct journal *j, enum run_state s, int64_t step, const char *fmt, ...)

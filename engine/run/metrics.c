@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,7 +57,8 @@ void metrics_add(struct journal *j, const struct event *step)
     bool first = st.st_size < RECORD;
     const void *p = first ? (const void *)&both : (const void *)&both.m;
     ssize_t n = first ? (ssize_t)sizeof both : (ssize_t)sizeof both.m;
-    /* A record that does not get in (full disk) makes the file stale, and it is rebuilt later. */
+    /* A record that does not get in (full disk) leaves a gap: record i is no longer step i + 1, and
+     * the file is made again from the events when it is read. */
     if (write(j->metrics, p, (size_t)n) != n) say(LOG_WARN, "metrics.bin could not be written");
 }
 
@@ -166,9 +168,9 @@ bool run_metrics(struct metric **out, int64_t *n, const char *dir, struct arena 
     if (!file_open(&fd, &size, events, err)) return false;
     int64_t last = last_step(fd, size, events, a);
     bool there = read_records(out, n, metrics, a);
-    /* One record behind is a writer between its two files. */
-    if (there && (last < 0 || (*n > 0 && fabs((*out)[*n - 1].step - (double)last) <= 1) ||
-                  (*n == 0 && last <= 0))) {
+    /* Steps count from 1 without a gap. One record behind is a writer between its two files. */
+    bool whole = there && (*n == 0 || (*out)[*n - 1].step == (double)*n);
+    if (whole && (last < 0 || llabs(*n - last) <= 1)) {
         close(fd);
         return true;
     }

@@ -6,6 +6,7 @@
  *   RUN/orders.jsonl   what was asked of the run     RUN/chat/         transcripts
  *   RUN/ckpt/000200/   checkpoints (checkpoint.c)    RUN/final         link to the last one of a done run
  *   RUN/lock           held by the engine and its parent while they live
+ *   RUN/word           what it cannot write anywhere else while the disk is full (folder.h)
  *
  * The loop runs in one thread (the worker that owns the device). It knows no sockets and no other
  * threads: orders and chats reach it through hooks that it calls between steps and micro-steps. */
@@ -30,6 +31,7 @@ struct run_summary {
     char why[512];
     int64_t step, steps, pid;
     double loss, started, changed;       /* loss NaN: none yet; Unix seconds */
+    int64_t held, lost;                  /* events that wait in memory for room on the disk; that found none there */
 };
 /* Makes the folder (0700) with its profile.yaml; `dir` NULL: runs/MMDD-HHMM-NAME. A folder that
  * holds a run already is refused and `hone resume` named. */

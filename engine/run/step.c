@@ -12,6 +12,8 @@ const char *const order_names[ORDERS] = {"pause", "continue", "save", "stop", "l
 
 /* ---- saving ---- */
 
+#define SAVE_TRIES 3 /* where there is room: a bad sector is another one next time */
+
 /* t->last is what was saved just now; its texts have an arena of their own, so that saving for days
  * takes no more. */
 static bool newest_is_last(struct train *t, struct err *err)
@@ -80,7 +82,14 @@ bool train_save(struct train *t, const char *why, struct err *err)
     char text[24];
     t->journal.now.state = RUN_SAVING;
     journal_beat(&t->journal);
-    while (!save_once(t, why, err)) {
+    for (int tries = 1; !save_once(t, why, err); tries++) {
+        if (tries < SAVE_TRIES && disk_free(t->dir) > t->in.plan.checkpoint_bytes) {
+            journal_note(&t->journal, "warning", t->at.step,
+                         "a checkpoint could not be saved and was thrown away: %.300s. Writing a "
+                         "new one",
+                         err->text);
+            continue;
+        }
         /* The training state is in memory and stays there: a person makes room, or stops. */
         journal_state(&t->journal, RUN_PAUSED, t->at.step,
                       "a checkpoint could not be saved: %.300s (%s free). The last good one is %s. "
@@ -88,6 +97,7 @@ bool train_save(struct train *t, const char *why, struct err *err)
                       err->text, text_bytes(text, disk_free(t->dir)),
                       t->last.name ? t->last.name : "none");
         t->paused = true;
+        tries = 0;
         if (!orders_take(t, err)) return false;
         if (t->stop)
             return fail(err,
@@ -102,6 +112,7 @@ bool train_save(struct train *t, const char *why, struct err *err)
 
 /* ---- orders ---- */
 
+/* An order that is not in the journal is not repeated by a resume from before it. */
 static void order_record(struct train *t, const struct order *o)
 {
     char room[1024], path[4096];
@@ -123,8 +134,12 @@ static void order_record(struct train *t, const struct order *o)
     snprintf(path, sizeof path, "%s/orders.jsonl", t->dir);
     struct err err;
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) fail_errno(&err, "cannot open %s", path);
     if (fd < 0 || !file_write_all(fd, b.p, b.n, path, &err))
-        say(LOG_WARN, "orders.jsonl could not be written");
+        journal_note(&t->journal, "warning", t->at.step,
+                     "the order could not be journalled: %.300s. A resume from before step %lld "
+                     "will not repeat it",
+                     err.text, (long long)t->at.step);
     if (fd >= 0) close(fd);
 }
 

@@ -385,7 +385,8 @@ bool run_train(const char *dir, const struct run_options *o, const struct run_ho
     if (ok && !t.stop) ok = link_final(&t, err);
     if (t.model) stage_close(&t);
     bool stopped = t.stop;
-    if (stopped)
+    if (stopped && !ok) journal_state(&t.journal, RUN_STOPPED, t.at.step, "%.400s", err->text);
+    else if (stopped)
         journal_state(&t.journal, RUN_STOPPED, t.at.step,
                       "stopped at step %lld; resume goes on from %s", (long long)t.at.step,
                       t.last.name ? t.last.name : "the start");

@@ -81,14 +81,32 @@ static int64_t oom_kills(void)
     return n;
 }
 
+static bool is_over(enum run_state s)
+{
+    return s == RUN_DONE || s == RUN_STOPPED || s == RUN_FAILED;
+}
+
+/* The engine ended, but its last events found no room on the disk and died with it. */
+static void write_held(struct journal *j)
+{
+    char why[sizeof j->now.why];
+    snprintf(why, sizeof why, "%s", j->now.why);
+    int64_t held = j->now.held + j->now.lost;
+    j->now.held = j->now.lost = 0;
+    journal_note(j, "error", j->now.step,
+                 "%lld events are lost: the disk was full until the engine ended", (long long)held);
+    journal_state(j, j->now.state, j->now.step, "%s", why);
+}
+
 /* What nobody else can know: that the engine ended without a last word, and how. */
 static void write_end(const char *run_dir, int status, bool oom)
 {
     struct arena a = arena_make(0);
-    struct journal j = {.events = -1, .metrics = -1};
+    struct journal j = JOURNAL_CLOSED;
     struct err err;
-    if (journal_open(&j, run_dir, &a, &err) && j.now.state != RUN_DONE &&
-        j.now.state != RUN_STOPPED && j.now.state != RUN_FAILED) {
+    bool open = journal_open(&j, run_dir, &a, &err);
+    if (open && is_over(j.now.state) && j.now.held) write_held(&j);
+    else if (open && !is_over(j.now.state)) {
         if (oom)
             journal_state(&j, RUN_FAILED, j.now.step,
                           "killed by the kernel: out of memory. Lower micro_batch_size or "

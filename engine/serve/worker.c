@@ -184,7 +184,7 @@ static bool wait_turn(struct worker *w, struct ticket *t, bool *stopped, struct 
                       struct err *err)
 {
     char ahead[64] = "";
-    struct journal j = {.events = -1, .metrics = -1};
+    struct journal j = JOURNAL_CLOSED;
     *stopped = false;
     if (!ticket_take(t, w->places->home, "cpu", path_base(w->run_dir), err)) return false;
     if (ticket_is_first(t, ahead)) return true;

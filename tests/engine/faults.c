@@ -6,8 +6,9 @@
  *   after      the call, then SIGKILL             short  half of a write or read, and its count
  *   sleep      the call takes two seconds         touch  the call waits while HONE_FAULT_TOUCH does not exist
  *   a number   the call fails with that errno     with '+' behind it: from N on
- * HONE_FAULT_AT: only calls on paths with this text, or writes of it, count. HONE_FAULT_HITS names a file to which a
- * hit is noted, so that a test can see that it hit something; HONE_FAULT_COUNT one that gets the count at the end. */
+ * HONE_FAULT_AT: only calls on paths with this text count; HONE_FAULT_TEXT: only writes of this text. HONE_FAULT_HITS
+ * names a file to which a hit is noted, so that a test can see that it hit something; HONE_FAULT_COUNT one that gets
+ * the count at the end. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 enum action { NOTHING, FAIL, KILL, AFTER, HALF, SHORT, SLEEP, TOUCH };
 
 static char call[16];
-static const char *where, *hits, *count;
+static const char *where, *text, *hits, *count;
 static long at = -1, seen;
 static int number, sticky, ready;
 static enum action action;
@@ -50,6 +51,7 @@ static void prepare(void)
     ready = 1;
     if (!spec || !is_engine() || sscanf(spec, "%15[a-z]:%ld:%31s", call, &at, what) != 3) return;
     where = getenv("HONE_FAULT_AT");
+    text = getenv("HONE_FAULT_TEXT");
     hits = getenv("HONE_FAULT_HITS");
     count = getenv("HONE_FAULT_COUNT");
     sticky = strchr(what, '+') != NULL;
@@ -59,19 +61,19 @@ static void prepare(void)
         if (strncmp(what, words[i].name, strlen(words[i].name)) == 0) action = words[i].action;
 }
 
-static void note(const char *file, const char *text)
+static void note(const char *file, const char *what)
 {
     int fd = file ? raw_open(file, O_WRONLY | O_CREAT | O_APPEND) : -1;
     if (fd < 0) return;
-    syscall(SYS_write, fd, text, strlen(text));
+    syscall(SYS_write, fd, what, strlen(what));
     syscall(SYS_close, fd);
 }
 
 static int wanted(const char *path, int fd, const void *bytes, size_t n)
 {
     char link[64], name[4096] = "";
+    if (text && !(bytes && memmem(bytes, n, text, strlen(text)))) return 0;
     if (!where) return 1;
-    if (bytes && memmem(bytes, n, where, strlen(where))) return 1;
     if (!path) {
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         long got = readlink(link, name, sizeof name - 1);
@@ -157,7 +159,7 @@ int open(const char *path, int flags, ...)
 
 __attribute__((destructor)) static void at_end(void)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%ld\n", seen);
-    note(count, text);
+    char total[32];
+    snprintf(total, sizeof total, "%ld\n", seen);
+    note(count, total);
 }

@@ -55,3 +55,11 @@ wait_for() { # wait_for SECONDS COMMAND...: true as soon as it is
     while [ $n -gt 0 ]; do "$@" && return 0; sleep 0.1; n=$((n - 1)); done
     return 1
 }
+events_are_whole() { # every line is JSON and they are numbered without a gap
+    python3 - "$1" << 'END' >> "$dir/out" 2>&1
+import json, sys
+for n, line in enumerate(open(sys.argv[1] + "/events.jsonl", "rb"), 1):
+    if json.loads(line)["seq"] != n: sys.exit("line %d has seq %s" % (n, json.loads(line)["seq"]))
+END
+}
+is_state() { [ "$(state_word "$1")" = "$2" ]; }

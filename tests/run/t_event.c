@@ -5,6 +5,7 @@
 #include "engine/run/folder.h"
 #include <fcntl.h>
 #include <math.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,7 +115,8 @@ static void a_long_text_is_cut_so_that_the_line_fits(void **state)
         e = (struct event){.kind = (enum event_kind)k, .has = EVENT_ALL};
         for (int i = 0; i < event_infos[k].n; i++)
             if (event_infos[k].fields[i].type == EVENT_STR)
-                *(struct text *)((char *)&e + event_infos[k].fields[i].at) = (struct text){big, 9000};
+                *(struct text *)((char *)&e + event_infos[k].fields[i].at) =
+                    (struct text){big, 9000};
         n = event_write(&e, line);
         assert_true(n <= EVENT_LINE_MOST && line[n - 1] == '\n');
     }
@@ -210,6 +212,28 @@ static void what_was_lived_after_a_resumed_step_is_dropped(void **state)
     arena_drop(&a);
 }
 
+/* A full disk may refuse the numbers of a step whose event it took. */
+static void a_gap_in_the_numbers_is_filled_from_the_events(void **state)
+{
+    (void)state;
+    struct arena a = arena_make(0);
+    struct err err;
+    struct journal j = JOURNAL_CLOSED;
+    struct metric *m;
+    int64_t n;
+    assert_true(journal_open(&j, folder, &a, &err));
+    for (int i = 1; i <= 10; i++) {
+        struct event e = step(i, i);
+        journal_write(&j, &e);
+        if (i < 4 || i > 6) metrics_add(&j, &e);
+    }
+    journal_close(&j);
+    assert_true(run_metrics(&m, &n, folder, &a, &err));
+    assert_int_equal(n, 10);
+    for (int i = 0; i < 10; i++) assert_true(m[i].step == i + 1 && m[i].loss == i + 1);
+    arena_drop(&a);
+}
+
 /* A disk that takes no more: lines wait in memory and go out in order when it does. */
 static void lines_that_cannot_be_written_wait(void **state)
 {
@@ -225,11 +249,20 @@ static void lines_that_cannot_be_written_wait(void **state)
         journal_write(&j, &e);
     }
     assert_int_equal(j.held_lines, 5);
+    struct run_summary s;
+    int lock = open(path_join(&a, folder, "lock"), O_RDWR | O_CREAT, 0600);
+    assert_true(lock >= 0 && flock(lock, LOCK_EX) == 0); /* only a living engine's word counts */
+    journal_beat(&j);
+    assert_true(run_summary_read(&s, folder, &a, &err));
+    assert_int_equal(s.held, 5);
     close(j.events);
     j.events = real;
     struct event e = step(6, 1);
     journal_write(&j, &e);
     assert_int_equal(j.held_lines, 0);
+    assert_true(run_summary_read(&s, folder, &a, &err));
+    assert_int_equal(s.held, 0);
+    close(lock);
     struct text t;
     assert_true(file_read(&t, path_join(&a, folder, "events.jsonl"), 1 << 20, &a, &err));
     int64_t seq = 0;
@@ -239,8 +272,12 @@ static void lines_that_cannot_be_written_wait(void **state)
         assert_true(event_read(&back, (struct text){t.p + at, (size_t)(end - t.p) - at}, &a, &err));
         assert_int_equal(back.seq, seq + 1);
         at = (size_t)(end - t.p) + 1;
+        if (seq == 6)
+            assert_true(
+                back.kind == EV_NOTE &&
+                text_is(back.note.text, "the disk was full: 5 events waited and are written now"));
     }
-    assert_int_equal(seq, 6);
+    assert_int_equal(seq, 7);
     journal_close(&j);
     arena_drop(&a);
 }
@@ -255,6 +292,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_torn_last_line_is_cut_and_the_numbers_go_on, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(what_was_lived_after_a_resumed_step_is_dropped, folder_make,
+                                        folder_drop),
+        cmocka_unit_test_setup_teardown(a_gap_in_the_numbers_is_filled_from_the_events, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(lines_that_cannot_be_written_wait, folder_make,
                                         folder_drop),
