@@ -26,6 +26,8 @@ void app_start(struct app *a, const struct places *p, int w, int h, double now, 
     a->chat.max_new_tokens = CHAT_USUAL_TOKENS;
     a->chat.typing = true;
     a->chat.step = -1;
+    a->chat.found = -1;
+    a->live.found = -1;
     a->live.smooth = 0;
 }
 
@@ -76,6 +78,14 @@ void list_show(struct list *l, int n, int rows)
 bool text_contains(const char *text, const char *word)
 {
     return !word[0] || (text && strcasestr(text, word));
+}
+
+bool text_holds(struct text t, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= t.n; i++)
+        if (strncasecmp(t.p + i, word, n) == 0) return true;
+    return n == 0;
 }
 
 /* ---- screens and popups ---- */
@@ -183,7 +193,7 @@ void act_yes(struct app *a)
 
 /* ---- moving ---- */
 
-static void move(struct app *a, int by)
+void app_move(struct app *a, int by)
 {
     enum popup p = app_top(a);
     if (p != POPUP_NONE) {
@@ -193,22 +203,16 @@ static void move(struct app *a, int by)
     if (views[a->screen].move) views[a->screen].move(a, by);
 }
 
-void act_up(struct app *a) { move(a, -1); }
-void act_down(struct app *a) { move(a, 1); }
-void act_page_up(struct app *a) { move(a, -MOVE_PAGE); }
-void act_page_down(struct app *a) { move(a, MOVE_PAGE); }
-void act_top(struct app *a) { move(a, -MOVE_END); }
-void act_bottom(struct app *a) { move(a, MOVE_END); }
+void act_up(struct app *a) { app_move(a, -1); }
+void act_down(struct app *a) { app_move(a, 1); }
+void act_page_up(struct app *a) { app_move(a, -MOVE_PAGE); }
+void act_page_down(struct app *a) { app_move(a, MOVE_PAGE); }
+void act_top(struct app *a) { app_move(a, -MOVE_END); }
+void act_bottom(struct app *a) { app_move(a, MOVE_END); }
 
 void pick_move(struct app *a, int by)
 {
-    struct text choices[32];
-    enum popup p = app_top(a);
-    int n = p == POPUP_PRESETS   ? a->n_presets
-            : p == POPUP_MARKS   ? a->profile.marks.n
-            : p == POPUP_PAST    ? a->past.n
-            : p == POPUP_FOLDERS ? a->models.n_folders
-                                 : form_choices(a, choices, COUNT(choices));
+    int n = popup_views[app_top(a)].count(a);
     if (by == MOVE_PAGE || by == -MOVE_PAGE) by = by > 0 ? 8 : -8;
     list_move(&a->pick, by, n);
 }
@@ -232,7 +236,7 @@ void act_command(struct app *a) { app_ask(a, PROMPT_COMMAND, ":", TEXT("")); }
 
 static char *filter_of(struct app *a)
 {
-    if (app_top(a) != POPUP_NONE) return a->filter;
+    if (app_top(a) != POPUP_NONE) return app_top(a) == POPUP_HELP ? a->filter : NULL;
     return a->screen == SCREEN_MODELS ? a->models.filter
            : a->screen == SCREEN_RUNS ? a->runs.filter
                                       : NULL;
@@ -242,7 +246,7 @@ void act_filter(struct app *a)
 {
     char *f = filter_of(a);
     if (f) app_ask(a, PROMPT_FILTER, "/", text_of(f));
-    else app_notice(a, STYLE_PLAIN, "nothing to filter here");
+    else if (!search_begin(a)) app_notice(a, STYLE_PLAIN, "there is nothing to search here");
 }
 
 bool app_types(const struct app *a)
@@ -259,6 +263,7 @@ struct edit *app_edit(struct app *a)
 void act_prompt_cancel(struct app *a)
 {
     a->prompt.open = false;
+    if (a->prompt.kind == PROMPT_SEARCH) search_leave(a);
     char *f = a->prompt.kind == PROMPT_FILTER ? filter_of(a) : NULL;
     if (f) f[0] = 0;
     if (f) app_typed(a);
@@ -316,7 +321,8 @@ void app_typed(struct app *a)
         if (a->prompt.open) snprintf(f, 64, "%s", a->prompt.edit.text.p);
         models_filter(a);
         runs_filter(a);
-    } else if (a->prompt.kind == PROMPT_VALUE) form_try(a);
+    } else if (a->prompt.kind == PROMPT_SEARCH) search_typed(a);
+    else if (a->prompt.kind == PROMPT_VALUE) form_try(a);
 }
 
 void act_prompt_done(struct app *a)
@@ -329,6 +335,7 @@ void act_prompt_done(struct app *a)
     a->prompt.open = false;
     if (kind == PROMPT_COMMAND && typed.n && !keys_run(a, typed.p))
         app_notice(a, STYLE_BAD, "no action here is called \"%.80s\"; ? lists them", typed.p);
+    if (kind == PROMPT_SEARCH) snprintf(a->search, sizeof a->search, "%s", typed.p);
     if (kind == PROMPT_FOLDER && typed.n) wish(a, WISH_ADD_FOLDER, typed.p, 0);
     if (kind == PROMPT_SAVE_AS && typed.n) wish(a, WISH_WRITE_PROFILE, typed.p, 0);
     if (kind == PROMPT_KEEP_CHAT && typed.n) wish(a, WISH_KEEP_CHAT, typed.p, 0);
@@ -359,6 +366,7 @@ void app_key(struct app *a, int32_t key)
 void app_input(struct app *a, const struct input_event *e)
 {
     if (e->kind == INPUT_KEY) app_key(a, e->key);
+    if (e->kind == INPUT_MOUSE) app_mouse(a, e->mouse, e->x, e->y);
     if (e->kind != INPUT_PASTE) return;
     struct edit *field = app_edit(a);
     a->dirty = true;

@@ -55,6 +55,7 @@ enum wish_kind {
     WISH_EDIT_CHAT,         /* the message in $EDITOR */
     WISH_KEEP_CHAT,         /* text: the file that the transcript is written to */
     WISH_COPY,              /* text: to the terminal's clipboard */
+    WISH_MOUSE,             /* number: on or off */
     WISH_SUSPEND, WISH_REPAINT, WISH_QUIT
 };
 struct wish { enum wish_kind kind; char text[4096]; int number; double value; };
@@ -138,6 +139,7 @@ struct live_show {
     struct fold fold;
     bool open, log, zoom, formula;
     int smooth, scroll;
+    int64_t found;                         /* the log line that a search stands on; -1: none */
     enum live_metric metric;
 };
 
@@ -156,7 +158,7 @@ struct chat_show {
     struct chat_line *lines; int n_lines, cap_lines;
     struct edit edit;
     struct sampling sampling; int max_new_tokens; uint64_t seed; char system[1024];
-    int scroll;
+    int scroll, found;                     /* found: the message that a search stands on; -1 */
     /* the start of a character whose rest has not come */
     char half[4]; size_t half_n;
     struct arena arena;
@@ -170,7 +172,7 @@ struct chat_past { const char *path, *spec, *name, *first; const struct json *li
     double at; };
 struct past_show { struct chat_past *all; int n; bool loaded; struct arena arena; };
 
-enum prompt_kind { PROMPT_FILTER, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER,
+enum prompt_kind { PROMPT_FILTER, PROMPT_SEARCH, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER,
     PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPT_DATASET, PROMPT_STAGE, PROMPTS };
 struct prompt {
     bool open; enum prompt_kind kind;
@@ -192,6 +194,8 @@ struct app {
     struct preset *presets; int n_presets; struct arena presets_arena;
     enum confirm_kind confirm; char confirm_text[4096], confirm_path[4096];
     struct prompt prompt;
+    char search[256]; int search_from;     /* the word that n and N look for; where `/` began */
+    bool mouse;                            /* clicks and the wheel are ours */
     /* good news goes by itself, bad news by the next key */
     char notice[2048]; enum style notice_style; double notice_at;
     char device[64];                       /* "CPU 2 cores" */
@@ -292,4 +296,12 @@ void data_open(struct app *a, const char *model, const char *name);
 bool live_accept(struct app *a, struct text value);
 /* ASCII letters of either case; an empty word is everywhere */
 bool text_contains(const char *text, const char *word);
+bool text_holds(struct text t, const char *word);
+void app_move(struct app *a, int by);                      /* what the keys of lists do */
+void app_mouse(struct app *a, enum mouse what, int x, int y);  /* mouse.c */
+/* search.c; false: there is nothing to search here */
+bool search_begin(struct app *a);
+void search_typed(struct app *a);
+void search_leave(struct app *a);
+void chat_scroll_to(struct app *a, int line);              /* view_chat.c */
 #endif

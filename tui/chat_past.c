@@ -95,6 +95,7 @@ void app_transcript(struct app *a, const struct chat_past *past)
     if (c->answering) wish(a, WISH_STOP_ANSWER, "", 0);
     c->answering = false;
     c->n_lines = 0;
+    c->found = -1;
     c->system[0] = 0;
     for (int i = 0; past->list && i < past->list->n; i++) {
         struct text role = {0}, content = {0};

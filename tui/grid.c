@@ -323,6 +323,11 @@ void grid_paint(struct grid *g, struct rect r, enum style s)
                 g->cells[(size_t)(r.y + y) * (size_t)g->w + (size_t)(r.x + x)].style = (uint8_t)s;
 }
 
+struct rect grid_inside(struct rect r)
+{
+    return rect_clip(r, (struct rect){2, 1, r.w - 4, r.h - 2});
+}
+
 struct rect grid_frame(struct grid *g, struct rect r, const char *title)
 {
     grid_clear(g, r);
@@ -343,7 +348,7 @@ struct rect grid_frame(struct grid *g, struct rect r, const char *title)
         int n = grid_fit(g, r, 2, 0, r.w - 5, STYLE_BRIGHT, text_of(title));
         grid_text(g, r, 2 + n, 0, STYLE_PLAIN, TEXT(" "));
     }
-    return rect_clip(r, (struct rect){2, 1, r.w - 4, r.h - 2});
+    return grid_inside(r);
 }
 
 void grid_bar(struct grid *g, struct rect r, int x, int y, int columns, double share, enum style s,

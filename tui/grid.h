@@ -84,6 +84,7 @@ void grid_clear(struct grid *g, struct rect r);
 void grid_paint(struct grid *g, struct rect r, enum style s); /* the style alone */
 /* A frame with a title around a popup; returns the inside. */
 struct rect grid_frame(struct grid *g, struct rect r, const char *title);
+struct rect grid_inside(struct rect frame);
 /* A bar of `columns` at most whose length is share (0..1) of it: whole cells. */
 void grid_bar(struct grid *g, struct rect r, int x, int y, int columns, double share, enum style s,
     enum sign sign);

@@ -54,6 +54,22 @@ static int32_t by_number(int number)
     return 0;
 }
 
+/* CSI < button ; column ; row M (pressed) or m (let go): the left button and the wheel count. */
+static bool mouse_event(const int values[4], char last, struct input_event *out)
+{
+    int button = values[0] & ~28; /* without Shift, Alt and Ctrl */
+    if (last != 'M' || (button != 0 && button != 64 && button != 65) || values[1] < 1 ||
+        values[2] < 1)
+        return false;
+    *out = (struct input_event){.kind = INPUT_MOUSE,
+                                .mouse = button == 0    ? MOUSE_CLICK
+                                         : button == 64 ? MOUSE_UP
+                                                        : MOUSE_DOWN,
+                                .x = values[1] - 1,
+                                .y = values[2] - 1};
+    return true;
+}
+
 /* A whole CSI sequence of n bytes (ESC [ ... final). Unknown ones are dropped: they must never
  * become text. */
 static bool control_sequence(struct input *in, const char *p, size_t n, struct input_event *out)
@@ -66,7 +82,7 @@ static bool control_sequence(struct input *in, const char *p, size_t n, struct i
             if (values[count] < 10000) values[count] = values[count] * 10 + (p[i] - '0');
         } else if (p[i] == ';' || p[i] == ':') count++;
     }
-    if (private) return false;
+    if (private) return p[2] == '<' && mouse_event(values, last, out);
     if (last == '~' && values[0] == 200) {
         in->pasting = true;
         return false;

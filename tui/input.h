@@ -21,10 +21,15 @@ enum input_kind {
     INPUT_KEY,
     INPUT_PASTE,        /* text of a bracketed paste, in pieces; literal, never keys */
     INPUT_PASTE_END,
+    INPUT_MOUSE,
     INPUT_ANSWERED      /* CSI 0 n: the terminal has drawn all it was sent */
 };
-struct input_event { enum input_kind kind; int32_t key; struct text paste;
-/* lives until the next call */ };
+enum mouse { MOUSE_CLICK, MOUSE_UP, MOUSE_DOWN };   /* the left button; the wheel */
+struct input_event {
+    enum input_kind kind; int32_t key;
+    struct text paste;                                /* lives until the next call */
+    enum mouse mouse; int x, y;                       /* cells from 0 */
+};
 
 struct input { char held[4096]; size_t n, at; bool pasting; };
 /* Takes as many bytes as there is room for and returns how many; the rest after input_next gave

@@ -38,6 +38,7 @@ ACTION(models) ACTION(profile) ACTION(runs) ACTION(chat) ACTION(leave) ACTION(he
 ACTION(repaint) ACTION(suspend)
 ACTION(next_screen) ACTION(last_screen) ACTION(back) ACTION(filter) ACTION(close) ACTION(detach)
 ACTION(stop_and_leave)
+ACTION(search_next) ACTION(search_before) ACTION(mouse)
 ACTION(up) ACTION(down) ACTION(page_up) ACTION(page_down) ACTION(top) ACTION(bottom)
 ACTION(pick) ACTION(yes) ACTION(prompt_done) ACTION(prompt_cancel) ACTION(prompt_complete)
 /* app_edit.c */

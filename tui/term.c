@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #define BEGIN_MODES "\33[?2004h" /* bracketed paste */
-#define END_MODES "\33[?2026l\33[?2004l"
+#define MOUSE_ON "\33[?1000h\33[?1006h"
+#define MOUSE_OFF "\33[?1006l\33[?1000l"
+#define END_MODES MOUSE_OFF "\33[?2026l\33[?2004l"
 #define SYNC_BEGIN "\33[?2026h"
 #define SYNC_END "\33[?2026l"
 #define ASK "\33[5n"
@@ -30,7 +32,7 @@ struct term_private {
     int curses_fd, tty_copy, memory, wake_write;
     int old_out, old_err, stray_write;
     struct grid shown;
-    bool all, sync, ask, colours, utf8;
+    bool all, sync, ask, colours, utf8, mouse;
     struct arena *a;
     struct buf out;
     size_t sent;
@@ -281,7 +283,7 @@ void term_resume(struct term *t)
     reset_prog_mode();
     term_measure(t);
     resizeterm(t->h, t->w);
-    buf_printf(&o->out, BEGIN_MODES);
+    buf_printf(&o->out, BEGIN_MODES "%s", o->mouse ? MOUSE_ON : "");
     o->all = true;
 }
 
@@ -315,6 +317,13 @@ bool term_ready(struct term *t, double now)
 }
 
 void term_answered(struct term *t) { t->unanswered = false; }
+
+void term_mouse(struct term *t, bool on)
+{
+    t->own->mouse = on;
+    buf_printf(&t->own->out, "%s", on ? MOUSE_ON : MOUSE_OFF);
+    term_flush(t);
+}
 
 void term_repaint(struct term *t)
 {

@@ -32,6 +32,7 @@ void term_answered(struct term *t);
 /* bytes for the terminal itself (clipboard), after the frame */
 void term_send(struct term *t, const char *p, size_t n);
 void term_measure(struct term *t);                    /* w and h anew */
+void term_mouse(struct term *t, bool on);                /* clicks and the wheel are sent to us */
 void term_repaint(struct term *t);                    /* the next frame draws everything */
 /* Hands the terminal back and takes it again: an editor, Ctrl-Z. */
 void term_pause(struct term *t);

@@ -7,28 +7,41 @@
 #include <string.h>
 #include <time.h>
 
+#define SCREEN(name) name##_layout, name##_draw, name##_move, name##_click
 const struct view views[SCREENS] = {
-    [SCREEN_MODELS] = {"Models", 1, KEYS_MODELS, true, models_layout, models_draw, models_move},
-    [SCREEN_PROFILE] = {"Profile", 2, KEYS_PROFILE, true, profile_layout, profile_draw,
-                        profile_move},
-    [SCREEN_DATA] = {"Data", 2, KEYS_DATA, true, data_layout, data_draw, data_move},
-    [SCREEN_RUNS] = {"Runs", 3, KEYS_RUNS, true, runs_layout, runs_draw, runs_move},
-    [SCREEN_LIVE] = {"Run", 3, KEYS_LIVE, true, live_layout, live_draw, live_move},
-    [SCREEN_CHAT] = {"Chat", 4, KEYS_CHAT, true, chat_layout, chat_draw, chat_move},
+    [SCREEN_MODELS] = {"Models", 1, KEYS_MODELS, true, SCREEN(models)},
+    [SCREEN_PROFILE] = {"Profile", 2, KEYS_PROFILE, true, SCREEN(profile)},
+    [SCREEN_DATA] = {"Data", 2, KEYS_DATA, true, SCREEN(data)},
+    [SCREEN_RUNS] = {"Runs", 3, KEYS_RUNS, true, SCREEN(runs)},
+    [SCREEN_LIVE] = {"Run", 3, KEYS_LIVE, true, SCREEN(live)},
+    [SCREEN_CHAT] = {"Chat", 4, KEYS_CHAT, true, SCREEN(chat)},
 };
+
+static int count_presets(const struct app *a) { return a->n_presets; }
+static int count_past(const struct app *a) { return a->past.n; }
+static int count_folders(const struct app *a) { return a->models.n_folders; }
+static int count_marks(const struct app *a) { return a->profile.marks.n; }
+static int count_choices(const struct app *a)
+{
+    struct text choices[32];
+    return form_choices(a, choices, COUNT(choices));
+}
+
+#define POPUP_OF(name) name##_size, name##_popup
 const struct popup_view popup_views[POPUPS] = {
-    [POPUP_NONE] = {"", KEYS_ALL, false, leave_size, leave_popup, NULL},
-    [POPUP_HELP] = {"Keys", KEYS_HELP, true, help_size, help_popup, help_move},
-    [POPUP_LEAVE] = {"Leave", KEYS_LEAVE, false, leave_size, leave_popup, NULL},
-    [POPUP_CONFIRM] = {"Sure?", KEYS_CONFIRM, false, confirm_size, confirm_popup, NULL},
-    [POPUP_PRESETS] = {"Start from", KEYS_PICK, true, presets_size, presets_popup, pick_move},
-    [POPUP_CHOICES] = {"Choose", KEYS_PICK, true, choices_size, choices_popup, pick_move},
-    [POPUP_SETTINGS] = {"Settings: type /name value", KEYS_HELP, true, settings_size,
-                        settings_popup, settings_move},
-    [POPUP_PAST] = {"Conversations", KEYS_PICK, true, past_size, past_popup, pick_move},
-    [POPUP_FOLDERS] = {"Where models are looked for", KEYS_FOLDERS, true, folders_size,
-                       folders_popup, pick_move},
-    [POPUP_MARKS] = {"Mark", KEYS_MARKS, true, marks_size, marks_popup, pick_move},
+    [POPUP_NONE] = {"", KEYS_ALL, false, POPUP_OF(leave), NULL, NULL, 0},
+    [POPUP_HELP] = {"Keys", KEYS_HELP, true, POPUP_OF(help), help_move, NULL, 0},
+    [POPUP_LEAVE] = {"Leave", KEYS_LEAVE, false, POPUP_OF(leave), NULL, NULL, 0},
+    [POPUP_CONFIRM] = {"Sure?", KEYS_CONFIRM, false, POPUP_OF(confirm), NULL, NULL, 0},
+    [POPUP_PRESETS] = {"Start from", KEYS_PICK, true, POPUP_OF(presets), pick_move, count_presets,
+                       0},
+    [POPUP_CHOICES] = {"Choose", KEYS_PICK, true, POPUP_OF(choices), pick_move, count_choices, 2},
+    [POPUP_MARKS] = {"Mark", KEYS_MARKS, true, POPUP_OF(marks), pick_move, count_marks, 2},
+    [POPUP_SETTINGS] = {"Settings: type /name value", KEYS_HELP, true, POPUP_OF(settings),
+                        settings_move, NULL, 0},
+    [POPUP_PAST] = {"Conversations", KEYS_PICK, true, POPUP_OF(past), pick_move, count_past, 0},
+    [POPUP_FOLDERS] = {"Where models are looked for", KEYS_FOLDERS, true, POPUP_OF(folders),
+                       pick_move, count_folders, 0},
 };
 
 /* ---- small things ---- */
@@ -135,52 +148,123 @@ static void top_right(const struct app *a, struct grid *g, struct rect r, int ro
         grid_right(g, r, r.w - 1, 0, state_style(f->state), text_of(text));
 }
 
+static const enum screen places[4] = {SCREEN_MODELS, SCREEN_PROFILE, SCREEN_RUNS, SCREEN_CHAT};
+
+/* Place i (from 0) as the top line has it; returns its columns. */
+static int place_text(const struct app *a, int i, char out[32])
+{
+    bool here = views[a->screen].place == i + 1, wide = a->w >= 60;
+    snprintf(out, 32, here ? "%s%d %s%s" : "%s%d %s%s", here ? "[" : " ", i + 1,
+             wide || here ? views[places[i]].name : "",
+             here   ? "]"
+             : wide ? " "
+                    : "");
+    return text_columns(text_of(out));
+}
+
+static int places_begin(const struct app *a) { return a->w >= 60 ? 8 : 6; }
+
+int view_place_at(const struct app *a, int x)
+{
+    char text[32];
+    int at = places_begin(a);
+    for (int i = 0; i < 4; i++) {
+        int n = place_text(a, i, text);
+        if (x >= at && x < at + n) return i + 1;
+        at += n;
+    }
+    return 0;
+}
+
 static void top_line(const struct app *a, struct grid *g, struct rect r)
 {
-    static const enum screen places[4] = {SCREEN_MODELS, SCREEN_PROFILE, SCREEN_RUNS, SCREEN_CHAT};
-    int x = 1 + grid_text(g, r, 1, 0, STYLE_ACCENT, TEXT("hone"));
-    bool wide = r.w >= 60;
-    x += wide ? 3 : 1;
+    char text[32];
+    int x = places_begin(a);
+    grid_text(g, r, 1, 0, STYLE_ACCENT, TEXT("hone"));
     for (int i = 0; i < 4; i++) {
         bool here = views[a->screen].place == i + 1;
-        char text[32];
-        snprintf(text, sizeof text, here ? "%s%d %s%s" : "%s%d %s%s", here ? "[" : " ", i + 1,
-                 wide || here ? views[places[i]].name : "",
-                 here   ? "]"
-                 : wide ? " "
-                        : "");
-        x += grid_text(g, r, x, 0, here ? STYLE_BRIGHT : STYLE_DIM, text_of(text));
+        int n = place_text(a, i, text);
+        grid_text(g, r, x, 0, here ? STYLE_BRIGHT : STYLE_DIM, text_of(text));
+        x += n;
     }
     top_right(a, g, r, r.w - x - 2);
 }
 
 /* ---- the footer ---- */
 
-static void footer(const struct app *a, struct grid *g, struct rect r)
+struct foot {
+    const struct binding *binding;
+    int32_t key;
+    int x, key_columns, columns;
+};
+
+/* A row of the table as the footer would name it; false: it has nothing to say there now. */
+static bool foot_item(const struct app *a, const struct binding *b, struct foot *out)
+{
+    char key[32];
+    if (!b->brief[0] || (b->fits && !b->fits(a))) return false;
+    /* another row may have the key here, or it is text; then the other one may still do */
+    bool first = keys_find(a, b->key) == b;
+    if (!first && (!b->other || keys_find(a, b->other) != b)) return false;
+    *out = (struct foot){.binding = b, .key = first ? b->key : b->other};
+    out->key_columns = text_columns(text_of(key_text(key, out->key)));
+    out->columns = out->key_columns + 1 + text_columns(text_of(b->brief));
+    return true;
+}
+
+/* What the footer names, each whole, the narrowest scope first, and room kept for help; returns how
+ * many. */
+static int foot_items(const struct app *a, struct foot *out, int most)
 {
     enum keys_of now[4];
-    int n = keys_now(a, now), x = 1;
+    struct foot f, help = {0};
+    int n = keys_now(a, now), x = 1, k = 0;
+    for (int i = 0; i < n_bindings; i++)
+        if (bindings[i].act == act_help && !foot_item(a, &bindings[i], &help)) help.binding = NULL;
+    int room = a->w - 2 - (help.binding ? help.columns + 2 : 0);
+    bool full = false;
     for (int s = 0; s < n; s++)
-        for (int i = 0; i < n_bindings; i++) {
-            const struct binding *b = &bindings[i];
-            if (b->of != now[s] || !b->brief[0] || (b->fits && !b->fits(a))) continue;
-            char key[32];
-            /* another row may have the key here, or it is text; then the other one may still do */
-            bool first = keys_find(a, b->key) == b;
-            if (!first && (!b->other || keys_find(a, b->other) != b)) continue;
-            key_text(key, first ? b->key : b->other);
-            int columns = text_columns(text_of(key)) + 1 + text_columns(text_of(b->brief));
-            if (x + columns > r.w - 2) return;
-            x += grid_text(g, r, x, 0, STYLE_BRIGHT, text_of(key)) + 1;
-            x += grid_text(g, r, x, 0, STYLE_DIM, text_of(b->brief)) + 2;
+        for (int i = 0; i < n_bindings && k < most - 1 && !full; i++) {
+            if (bindings[i].of != now[s] || bindings[i].act == act_help ||
+                !foot_item(a, &bindings[i], &f))
+                continue;
+            full = x + f.columns > room;
+            if (full) break;
+            f.x = x;
+            x += f.columns + 2;
+            out[k++] = f;
         }
+    help.x = x;
+    if (help.binding && x + help.columns <= a->w - 2) out[k++] = help;
+    return k;
+}
+
+static void footer(const struct app *a, struct grid *g, struct rect r)
+{
+    struct foot items[40];
+    int n = foot_items(a, items, COUNT(items));
+    for (int i = 0; i < n; i++) {
+        char key[32];
+        const struct foot *f = &items[i];
+        grid_text(g, r, f->x, 0, STYLE_BRIGHT, text_of(key_text(key, f->key)));
+        grid_text(g, r, f->x + f->key_columns + 1, 0, STYLE_DIM, text_of(f->binding->brief));
+    }
+}
+
+const struct binding *view_footer_at(const struct app *a, int x)
+{
+    struct foot items[40];
+    int n = foot_items(a, items, COUNT(items));
+    for (int i = 0; i < n; i++)
+        if (x >= items[i].x && x < items[i].x + items[i].columns) return items[i].binding;
+    return NULL;
 }
 
 static void prompt_line(const struct app *a, struct grid *g, struct rect r)
 {
     const struct prompt *p = &a->prompt;
     int x = 1 + grid_fit(g, r, 1, 0, r.w / 2, STYLE_ACCENT, text_of(p->label));
-    if (p->kind != PROMPT_COMMAND && p->kind != PROMPT_FILTER) x++;
+    if (p->kind != PROMPT_COMMAND && p->kind != PROMPT_FILTER && p->kind != PROMPT_SEARCH) x++;
     edit_draw(&p->edit, g, rect_clip(r, (struct rect){x, 0, r.w - x - 2, 1}), true);
 }
 
@@ -213,17 +297,25 @@ static void notice(const struct app *a, struct grid *g, struct rect body, const 
     grid_wrap(g, rect_clip(box, (struct rect){1, 0, box.w - 2, box.h}), 0, style, text_of(text));
 }
 
-static void popup(const struct app *a, struct grid *g, struct rect body)
+static struct rect popup_box(const struct app *a)
 {
     const struct popup_view *v = &popup_views[app_top(a)];
+    struct rect body = view_body(a);
     int w = 0, h = 0;
     v->size(a, &w, &h);
     w += 4;
     h += 2;
     if (w > body.w) w = body.w;
     if (h > body.h) h = body.h;
-    struct rect box = {body.x + (body.w - w) / 2, body.y + (body.h - h) / 2, w, h};
-    v->draw(a, g, grid_frame(g, box, v->title));
+    return (struct rect){body.x + (body.w - w) / 2, body.y + (body.h - h) / 2, w, h};
+}
+
+struct rect view_popup_inside(const struct app *a) { return grid_inside(popup_box(a)); }
+
+static void popup(const struct app *a, struct grid *g)
+{
+    const struct popup_view *v = &popup_views[app_top(a)];
+    v->draw(a, g, grid_frame(g, popup_box(a), v->title));
 }
 
 struct rect view_body(const struct app *a) { return (struct rect){0, 1, a->w, a->h - 2}; }
@@ -242,7 +334,7 @@ void view_draw(const struct app *a, struct grid *g)
     struct pane panes[PANES_MOST];
     int n = views[a->screen].layout(a, body, panes);
     for (int i = 0; i < n; i++) views[a->screen].draw(a, g, &panes[i]);
-    if (app_top(a) != POPUP_NONE) popup(a, g, body);
+    if (app_top(a) != POPUP_NONE) popup(a, g);
     top_line(a, g, (struct rect){0, 0, a->w, 1});
     struct rect bottom = {0, a->h - 1, a->w, 1};
     if (a->prompt.open) {

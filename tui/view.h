@@ -19,6 +19,7 @@ struct view {
     void (*draw)(const struct app *a, struct grid *g, const struct pane *p);
     /* what the keys of lists do in it: rows, PAGE, or to an END */
     void (*move)(struct app *a, int by);
+    void (*click)(struct app *a, const struct pane *p, int row);   /* or NULL */
 };
 #define MOVE_PAGE 10000
 #define MOVE_END 1000000
@@ -29,12 +30,20 @@ struct popup_view {
     void (*size)(const struct app *a, int *w, int *h); /* wanted, of the inside */
     void (*draw)(const struct app *a, struct grid *g, struct rect inside);
     void (*move)(struct app *a, int by);
+    /* of a list: how many rows it has (NULL: it is none), and rows of the inside above them */
+    int (*count)(const struct app *a); int header;
 };
 extern const struct popup_view popup_views[POPUPS];
 
 /* The whole screen into a grid of the app's size. */
 void view_draw(const struct app *a, struct grid *g);
 struct rect view_body(const struct app *a);            /* between the top line and the footer */
+struct rect view_popup_inside(const struct app *a);    /* of the popup that is open */
+int view_place_at(const struct app *a, int x);         /* 1..4 on the top line, 0: none */
+struct binding;
+const struct binding *view_footer_at(const struct app *a, int x);
+/* A click on row `row` of the `rows` that show a list of n: the cursor, or Enter where it is. */
+void list_click(struct app *a, struct list *l, int n, int rows, int row);
 #define LEAST_WIDTH 40
 #define LEAST_HEIGHT 10
 
@@ -58,7 +67,8 @@ void view_cursor(struct grid *g, struct rect r, int y, bool here);
 #define VIEW(name) \
     int name##_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST]); \
     void name##_draw(const struct app *a, struct grid *g, const struct pane *p); \
-    void name##_move(struct app *a, int by);
+    void name##_move(struct app *a, int by); \
+    void name##_click(struct app *a, const struct pane *p, int row);
 VIEW(models) VIEW(profile) VIEW(data) VIEW(runs) VIEW(live) VIEW(chat)
 #define POPUP(name) \
     void name##_size(const struct app *a, int *w, int *h); \

@@ -64,8 +64,12 @@ static int message(const struct app *a, struct grid *g, struct rect r, int y,
     bool you = strcmp(l->role, "user") == 0;
     struct rect body = {r.x + LABEL, r.y, r.w - LABEL - 1, r.h};
     int x = 0, from = y;
+    bool found = a->chat.found >= 0 && l == &a->chat.lines[a->chat.found];
     if (g)
-        grid_text(g, r, 1, y, you ? STYLE_ACCENT : STYLE_DIM,
+        grid_text(g, r, 1, y,
+                  found ? STYLE_SELECTED
+                  : you ? STYLE_ACCENT
+                        : STYLE_DIM,
                   you                              ? TEXT("you")
                   : strcmp(l->role, "system") == 0 ? TEXT("system")
                                                    : TEXT("model"));
@@ -137,6 +141,7 @@ static struct chat_line *line_add(struct app *a, const char *role, struct text t
     *l = (struct chat_line){.role = role, .text = buf_make(&c->arena), .done = true, .step = -1};
     buf_put(&l->text, t.p, t.n);
     c->scroll = 0;
+    c->found = -1;
     return l;
 }
 
@@ -154,6 +159,7 @@ void chat_start(struct app *a, const char *spec, const char *name, bool training
     struct chat_show *c = &a->chat;
     if (strcmp(c->spec, spec) != 0) {
         c->n_lines = 0;
+        c->found = -1;
         c->file[0] = 0;
         c->fresh = true;
     }
@@ -338,6 +344,7 @@ void act_forget(struct app *a)
     struct chat_show *c = &a->chat;
     if (c->answering) wish(a, WISH_STOP_ANSWER, "", 0); /* its end is still waited for */
     c->n_lines = 0;
+    c->found = -1;
     c->file[0] = 0;
     c->half_n = 0;
     c->typing = c->spec[0] != 0;
@@ -377,4 +384,24 @@ void chat_move(struct app *a, int by)
     struct list l = {a->chat.scroll, 0};
     list_move(&l, -by, scroll_most(a) + 1);
     a->chat.scroll = l.at;
+}
+
+/* So that a message begins at the top, where there is room below it. */
+void chat_scroll_to(struct app *a, int line)
+{
+    struct pane panes[PANES_MOST];
+    int n = chat_layout(a, view_body(a), panes), rows = 0, most = scroll_most(a);
+    for (int i = 0; i < n; i++) {
+        if (panes[i].id != PANE_LINES) continue;
+        for (int l = line; l < a->chat.n_lines; l++)
+            rows += message(a, NULL, panes[i].r, 0, &a->chat.lines[l]);
+        rows -= panes[i].r.h;
+    }
+    a->chat.scroll = rows < 0 ? 0 : rows > most ? most : rows;
+}
+
+void chat_click(struct app *a, const struct pane *p, int row)
+{
+    (void)row;
+    if (p->id == PANE_INPUT && a->chat.spec[0]) a->chat.typing = true;
 }

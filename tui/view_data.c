@@ -201,7 +201,8 @@ static void shares(const struct app *a, struct grid *g, struct rect r)
         grid_right(g, r, end, 0, lost > 0 ? STYLE_WARN : STYLE_DIM, text_of(text));
         end -= text_columns(text_of(text)) + 2;
     }
-    x += grid_text(g, r, x, 0, STYLE_DIM, r.w < 60 ? TEXT("shares ") : TEXT("shares of tokens ")) + 1;
+    x += grid_text(g, r, x, 0, STYLE_DIM, r.w < 60 ? TEXT("shares ") : TEXT("shares of tokens ")) +
+         1;
     for (int i = 0; i < count(w, "shares"); i++) {
         const struct json *s = item(w, "shares", i);
         struct text name = str(s, "dataset");
@@ -269,3 +270,10 @@ void act_next_stage(struct app *a)
     go(a, a->data.of_stages > 0 ? a->data.stage % a->data.of_stages + 1 : 1, 1);
 }
 void act_next_source(struct app *a) { a->data.source++; }
+
+void data_click(struct app *a, const struct pane *p, int row)
+{
+    (void)row;
+    if (p->id == PANE_SOURCE) act_next_source(a);
+    if (p->id == PANE_TEXT) act_next_window(a);
+}

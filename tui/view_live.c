@@ -340,6 +340,8 @@ static void log_lines(const struct app *a, struct grid *g, struct rect r)
         const struct fold_line *l = &f->lines[i % FOLD_LOG];
         grid_text(g, r, 1, y, STYLE_DIM, text_of(time_text(a, time, l->t)));
         grid_fit(g, r, 10, y, r.w - 11, l->style, text_of(l->text));
+        if (i == a->live.found)
+            grid_paint(g, rect_clip(r, (struct rect){0, y, r.w, 1}), STYLE_SELECTED);
     }
 }
 
@@ -452,3 +454,10 @@ void act_smooth(struct app *a) { a->live.smooth = (a->live.smooth + 1) % (int)CO
 void act_metric(struct app *a) { a->live.metric = (a->live.metric + 1) % METRICS; }
 void act_formula(struct app *a) { a->live.formula = !a->live.formula; }
 void act_all_runs(struct app *a) { app_go(a, SCREEN_RUNS); }
+
+void live_click(struct app *a, const struct pane *p, int row)
+{
+    (void)row;
+    if (p->id == PANE_CHART) act_zoom(a);
+    if (p->id == PANE_TITLE) act_metric(a);
+}

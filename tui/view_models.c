@@ -437,3 +437,9 @@ void act_drop_folder(struct app *a)
                        ? "this is the Hugging Face cache; HF_HOME or HF_HUB_CACHE moves it"
                        : "the variable HONE_MODELS names it");
 }
+
+void models_click(struct app *a, const struct pane *p, int row)
+{
+    if (p->id == PANE_LIST) list_click(a, &a->models.list, a->models.n_order, p->r.h, row);
+    if (p->id == PANE_ABOUT) act_model_details(a);
+}

@@ -487,3 +487,8 @@ void act_write_as(struct app *a)
 {
     if (is_open(a)) app_ask(a, PROMPT_SAVE_AS, "write to:", text_of(a->profile.path));
 }
+
+void profile_click(struct app *a, const struct pane *p, int row)
+{
+    if (p->id == PANE_FORM) list_click(a, &a->profile.list, a->profile.n_rows, p->r.h, row);
+}

@@ -206,3 +206,8 @@ void act_remove_run(struct app *a)
              "Remove %s with its checkpoints and its log? This cannot be undone.", s->name);
     app_popup(a, POPUP_CONFIRM);
 }
+
+void runs_click(struct app *a, const struct pane *p, int row)
+{
+    if (p->id == PANE_LIST) list_click(a, &a->runs.list, a->runs.n_order, p->r.h, row);
+}

@@ -45,6 +45,7 @@ void world_open_run(struct world *w, const char *dir)
     w->following = false;
     a->live.open = history_read(&a->live.fold, dir, &at, &err);
     a->live.scroll = 0;
+    a->live.found = -1;
     a->dirty = true;
     w->cpu_at = 0;
     if (!a->live.open) {
@@ -121,6 +122,11 @@ void do_suspend(struct world *w, const struct wish *x)
     w->app->dirty = true;
 }
 
+void do_mouse(struct world *w, const struct wish *x)
+{
+    if (w->term) term_mouse(w->term, x->number != 0);
+}
+
 void do_repaint(struct world *w, const struct wish *x)
 {
     (void)x;
@@ -163,6 +169,7 @@ void world_wishes(struct world *w)
         [WISH_PAST_OPEN] = do_past_open,
         [WISH_EDIT_CHAT] = do_edit_chat,
         [WISH_COPY] = do_copy,
+        [WISH_MOUSE] = do_mouse,
         [WISH_SUSPEND] = do_suspend,
         [WISH_REPAINT] = do_repaint,
         [WISH_QUIT] = do_quit,

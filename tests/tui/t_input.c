@@ -20,24 +20,62 @@ static void spell(char *out, size_t most, const char *p, size_t n, size_t split)
             if (e.kind == INPUT_PASTE)
                 snprintf(out + len, most - len, "%.*s", (int)e.paste.n, e.paste.p);
             if (e.kind == INPUT_PASTE_END) snprintf(out + len, most - len, "<end> ");
+            if (e.kind == INPUT_MOUSE)
+                snprintf(out + len, most - len, "%s %d,%d ",
+                         e.mouse == MOUSE_CLICK ? "click"
+                         : e.mouse == MOUSE_UP  ? "up"
+                                                : "down",
+                         e.x, e.y);
             if (e.kind == INPUT_ANSWERED) snprintf(out + len, most - len, "answered ");
         }
     }
 }
 
-static const struct { const char *bytes, *keys; } spellings[] = {
-    {"a", "a "}, {"\r", "Enter "}, {"\t", "Tab "}, {"\177", "Backspace "}, {"\10", "Backspace "},
-    {"\33", "Esc "}, {"\33\33", "Esc Esc "},
-    {"\33[A", "Up "}, {"\33OA", "Up "}, {"\33[H", "Home "}, {"\33[1~", "Home "},
-    {"\33[5~", "PgUp "}, {"\33[Z", "Shift-Tab "},
-    {"\33[1;5C", "Ctrl-Right "}, {"\33\r", "Alt-Enter "}, {"\33b", "Alt-b "},
-    {"\33\177", "Alt-Backspace "}, {"\3", "Ctrl-C "}, {"\14", "Ctrl-L "},
-    {"\33OP", "F1 "}, {"\33[11~", "F1 "}, {"\33[24~", "F12 "}, {"\33[0n", "answered "},
-    {"\33[0nq", "answered q "}, {"\xE4\xBD\xA0", "\xE4\xBD\xA0 "},
-    {"\33[27;2;13~x", "x "}, {"\33[13;2u", "Shift-Enter "}, {"\33[?1;2cx", "x "},
-    {"\33]52;c;aGk=\7x", "x "}, {"\33P1$r0m\33\\x", "x "},
-    {"\33[200~ab\ncd\33[A\33[201~x", "ab\ncd\33[A<end> x "}, {"\xFFx", "x "}, {"\xE4x", "x "},
-    {"\302\233x", "x "}, {"\33[<0;10;10Mx", "x "},
+static const struct {
+    const char *bytes, *keys;
+} spellings[] = {
+    {"a", "a "},
+    {"\r", "Enter "},
+    {"\t", "Tab "},
+    {"\177", "Backspace "},
+    {"\10", "Backspace "},
+    {"\33", "Esc "},
+    {"\33\33", "Esc Esc "},
+    {"\33[A", "Up "},
+    {"\33OA", "Up "},
+    {"\33[H", "Home "},
+    {"\33[1~", "Home "},
+    {"\33[5~", "PgUp "},
+    {"\33[Z", "Shift-Tab "},
+    {"\33[1;5C", "Ctrl-Right "},
+    {"\33\r", "Alt-Enter "},
+    {"\33b", "Alt-b "},
+    {"\33\177", "Alt-Backspace "},
+    {"\3", "Ctrl-C "},
+    {"\14", "Ctrl-L "},
+    {"\33OP", "F1 "},
+    {"\33[11~", "F1 "},
+    {"\33[24~", "F12 "},
+    {"\33[0n", "answered "},
+    {"\33[0nq", "answered q "},
+    {"\xE4\xBD\xA0", "\xE4\xBD\xA0 "},
+    {"\33[27;2;13~x", "x "},
+    {"\33[13;2u", "Shift-Enter "},
+    {"\33[?1;2cx", "x "},
+    {"\33]52;c;aGk=\7x", "x "},
+    {"\33P1$r0m\33\\x", "x "},
+    {"\33[200~ab\ncd\33[A\33[201~x", "ab\ncd\33[A<end> x "},
+    {"\xFFx", "x "},
+    {"\xE4x", "x "},
+    {"\302\233x", "x "},
+    {"\33[<0;10;3Mx", "click 9,2 x "},
+    {"\33[<0;10;3mx", "x "},
+    {"\33[<64;300;40M", "up 299,39 "},
+    {"\33[<69;1;1M", "down 0,0 "},
+    {"\33[<2;5;5M", ""},
+    {"\33[<32;5;5M", ""},
+    {"\33[<0;0;0M", ""},
+    {"\33[<0;99999999999;1M", "click 99998,0 "},
     {"\33[\1x", "Ctrl-A x "},
 };
 
@@ -135,8 +173,18 @@ static void a_long_paste_comes_whole(void **state)
 
 static void a_key_reads_back_as_it_is_written(void **state)
 {
-    static const int32_t keys[] = {'x', 'E', '?', K_UP, K_PAGE_DOWN, K_F1, K_F12, K_CTRL | 'r',
-        K_ALT | K_ENTER, K_SHIFT | K_TAB, K_CTRL | K_LEFT, ' '};
+    static const int32_t keys[] = {'x',
+                                   'E',
+                                   '?',
+                                   K_UP,
+                                   K_PAGE_DOWN,
+                                   K_F1,
+                                   K_F12,
+                                   K_CTRL | 'r',
+                                   K_ALT | K_ENTER,
+                                   K_SHIFT | K_TAB,
+                                   K_CTRL | K_LEFT,
+                                   ' '};
     (void)state;
     for (size_t i = 0; i < COUNT(keys); i++) {
         char name[32];
@@ -151,10 +199,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_spelling_of_a_key_is_known),
-            cmocka_unit_test(a_split_at_any_byte_changes_nothing),
+        cmocka_unit_test(a_split_at_any_byte_changes_nothing),
         cmocka_unit_test(a_lone_escape_waits_until_it_is_late),
-            cmocka_unit_test(random_bytes_end_and_never_become_control_characters),
+        cmocka_unit_test(random_bytes_end_and_never_become_control_characters),
         cmocka_unit_test(a_long_paste_comes_whole),
-            cmocka_unit_test(a_key_reads_back_as_it_is_written)};
+        cmocka_unit_test(a_key_reads_back_as_it_is_written)};
     return cmocka_run_group_tests_name("input", tests, NULL, NULL);
 }

@@ -285,6 +285,55 @@ static void a_crash_puts_the_terminal_back(void **state)
     close(s.fd);
 }
 
+/* The mouse on, or not, then a pause as for an editor, then the end. */
+static void child_with_mouse(void *arg)
+{
+    struct arena a = arena_make(0);
+    struct term t;
+    struct err err;
+    struct grid g = {0};
+    if (!term_open(&t, GLYPHS_BRAILLE, &a, &err)) _exit(2);
+    random_grid(&g, 1, false);
+    if (*(bool *)arg) term_mouse(&t, true);
+    term_show(&t, &g, 0);
+    wait_answer(&t);
+    term_pause(&t);
+    term_resume(&t);
+    term_show(&t, &g, 0);
+    wait_answer(&t);
+    term_close(&t);
+    _exit(0);
+}
+
+static int count_of(const char *p, size_t n, const char *what)
+{
+    int found = 0;
+    for (const char *at = p; (at = memmem(at, n - (size_t)(at - p), what, strlen(what))); at++)
+        found++;
+    return found;
+}
+
+static void the_mouse_is_asked_for_only_when_turned_on_and_given_back(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        bool on = i == 1;
+        char all[65536], answer[64];
+        size_t n = 0;
+        struct screen s = terminal_open("xterm-256color", child_with_mouse, &on);
+        for (ssize_t got; n < sizeof all && (got = read(s.fd, all + n, sizeof all - n)) > 0;) {
+            vterm_input_write(s.vt, all + n, (size_t)got);
+            n += (size_t)got;
+            size_t said = vterm_output_read(s.vt, answer, sizeof answer);
+            if (said) assert_int_equal(write(s.fd, answer, said), said);
+        }
+        assert_int_equal(terminal_close(&s), 0);
+        assert_int_equal(count_of(all, n, "\33[?1000h"), on ? 2 : 0);
+        assert_int_equal(count_of(all, n, "\33[?1006h"), on ? 2 : 0);
+        assert_true(!on || count_of(all, n, "\33[?1000l") >= 2); /* before the editor, at the end */
+    }
+}
+
 static void child_asks(void *arg)
 {
     struct arena a = arena_make(0);
@@ -366,6 +415,7 @@ int main(void)
         cmocka_unit_test(an_unknown_terminal_is_taken_for_an_xterm),
         cmocka_unit_test(a_terminal_that_cannot_move_its_cursor_is_refused_with_what_to_type),
         cmocka_unit_test(a_crash_puts_the_terminal_back),
+        cmocka_unit_test(the_mouse_is_asked_for_only_when_turned_on_and_given_back),
         cmocka_unit_test(one_frame_is_in_flight_and_a_silent_terminal_is_asked_no_more),
         cmocka_unit_test(no_color_is_honoured),
         cmocka_unit_test(an_answer_that_comes_late_never_reaches_the_shell)};
