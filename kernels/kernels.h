@@ -121,7 +121,7 @@ struct device_info {
     /* The packing rule of kernels_packed_bytes: what rows and cols are rounded up to, and how many copies a
      * weight of a type has that is multiplied backward too (forward only: one, where there is any). */
     int pack_rows, pack_cols, pack_copies[DTYPES];
-    size_t scratch_per_thread;                         /* part of kernels_workspace_bytes */
+    size_t scratch_per_thread, scratch_shared;         /* parts of kernels_workspace_bytes */
 };
 
 /* The largest sizes that the operations will meet, for the workspace. */

@@ -57,6 +57,6 @@ size_t kernels_workspace_bytes(const struct device_info *info, const struct shap
     size_t sums = 32 * widest * sizeof(float); /* norm_back: partial sums of dweight */
     size_t order =
         larger((size_t)s->vocab, longest) * sizeof(int32_t); /* sample: the likeliest tokens */
-    return up(larger(dots, larger(sums, order)), 256) +
+    return up(larger(larger(dots, info->scratch_shared), larger(sums, order)), 256) +
            (size_t)info->threads * info->scratch_per_thread;
 }

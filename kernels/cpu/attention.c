@@ -97,7 +97,8 @@ static void pack_block(float *to, const struct factor *f, bool pairs) {
 static void tiles(int lanes, int units, int packed, bool pairs, const float *left,
                   const float *right, float *out, bool add) {
     for (int l = 0; l < lanes; l += MR)
-        tile(units, pairs, left + (size_t)l * (size_t)packed, right, out + (size_t)l * NR, NR, add);
+        tile(units, pairs, left + (size_t)l * (size_t)packed, right, out + (size_t)l * NR, NR, add,
+             NULL);
 }
 
 /* Floats of a panel of sums: a row of NR for each column of a head, with the last tile's. */

@@ -14,17 +14,18 @@
 #include "kernels/pool.h"
 
 enum { CPU_SCRATCH = 2 << 20 };      /* bytes of a thread; the largest user is attention backward */
+/* What a product packs at once, in the shared workspace, in floats: panels of the left and of the right factor,
+ * and the sums between slices of an inner dimension of more units than one slice has. */
+enum { CPU_LEFT = 1 << 20, CPU_RIGHT = 2 << 20, CPU_BETWEEN = 1 << 20, CPU_UNITS = 2048 };
 enum { CPU_SUMS = 32 };              /* partial sums of rows at most, each as wide as a row */
 enum { CPU_PARTS = 256 };            /* parts of an update or of a norm of all gradients */
 
-/* One instruction set: how it packs weights and how fast it is. */
+/* One instruction set: its operations and how fast it is. */
 struct cpu_isa {
     const char *name;
     void (*fill)(struct kernels *);                      /* writes the operations into a table */
     double (*spin)(int64_t rounds, bool pairs,
                    bool count); /* FLOP of `rounds`; count: without doing them */
-    int pack_unit;                                       /* rows and columns of a packed weight */
-    int bf16_copies;
     bool bf16_fast;
 };
 

@@ -66,14 +66,14 @@ static void device_info(struct device *d, struct device_info *out) {
     *out = (struct device_info){.backend = "cpu",
                                 .library = "hone " HONE_VERSION,
                                 .threads = d->threads,
-                                .scratch_per_thread = CPU_SCRATCH};
+                                .scratch_per_thread = CPU_SCRATCH,
+                                .scratch_shared = (CPU_LEFT + CPU_RIGHT + CPU_BETWEEN) * 4};
     snprintf(out->isa, sizeof out->isa, "%s", d->isa->name);
     processor_name(out->name, sizeof out->name);
     pool_memory(&out->memory_total, &out->memory_free);
     out->fast[F32] = true;
     out->fast[BF16] = d->isa->bf16_fast;
-    out->pack_rows = out->pack_cols = d->isa->pack_unit;
-    out->pack_copies[BF16] = d->isa->bf16_copies;
+    out->pack_rows = out->pack_cols = 1;
 }
 
 /* Seconds that this thread has run: what other processes take does not count. */

@@ -1,21 +1,21 @@
 /* product.c - products with weights.
  *
- * The result is cut into blocks by its shape alone. A part computes one block over the whole inner
- * dimension, KC steps at a time: it packs the left factor, then for each panel of the right one
- * (packed by settle, or packed here) lets tile() add to the block's sums, which wait in scratch as
- * F32 until the last step; then they are scaled, blended and stored. Up to FEW rows, as when one
- * token is generated, the weight is read straight through instead. */
+ * A product goes slice by slice of its rows, columns and inner dimension. The right factor of a
+ * slice is packed into the workspace, each element once and by all threads, the left one too where
+ * it cannot be read as it lies; so packing costs one pass over a factor and not one for each block.
+ * Then the slice is cut into blocks by its shape alone. A part computes one block, KC units at a
+ * time: tile() adds to the block's sums, which wait in scratch as F32 until the slice's last units.
+ * Up to FEW rows, as when one token is generated, the weight is read straight through instead. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/tile.h"
 
 enum {
-    KC = 256, /* units: a right panel is 48 KB with AVX-512, 24 KB with AVX2 */
+    KC = 768, /* units: a right panel is 48 KB with AVX-512, 24 KB with AVX2 */
     MB = 128,
-    NB = 480, /* a block whose right factor is packed already: wide, as the left one is packed */
-    MB_BOTH = 256,
-    NB_BOTH = 240,     /* a block that packs both; both kinds have sums of 240 KB */
+    NB = 480,          /* a block: sums of 240 KB */
     PARTS_WANTED = 16, /* smaller blocks where there would be fewer */
-    FEW = 4, SPAN = 2 * NR, /* few rows, and the columns of a part of them */
+    PACK_LANES = 4 * NR,
+    FEW = 4, SPAN = 96, /* few rows, and the columns of a part of them */
     FEW_WIDEST = 65536, /* columns of a row that fits the scratch of few rows */
 };
 
@@ -23,116 +23,192 @@ struct product {
     struct device *d;
     struct mat y;
     struct factor left, right;
-    const float *packed; /* the right factor's panels, or NULL */
     int inner;
-    bool pairs;
+    bool pairs, direct; /* direct: the left factor is read where it lies */
     float alpha, beta;
+    /* the slice: its first row, column and step, its size, its panels */
+    int m, n, k, rows, cols, steps;
+    float *left_panels, *right_panels;
+    struct mat sums;     /* of a slice whose inner dimension goes on, where y is not F32 */
+    struct ending ending;/* of the slice's first sum */
     int mb, nb, across;  /* rows and columns of a block, blocks in a row of blocks */
 };
 
-static void store(const struct product *p, const float *sums, int m, int rows, int n, int cols) {
-    vf alpha = v_set(p->alpha), beta = v_set(p->beta);
-    struct mat block = mat_cols(p->y, n, cols);
-    for (int i = 0; i < rows; i++, sums += p->nb) {
-        void *y = cpu_row(block, m + i);
+static int up_to(int n, int unit) { return (n + unit - 1) / unit * unit; }
+
+/* Where the sums of this slice go. While the inner dimension has more slices they wait in y if it is
+ * F32, else in the workspace. */
+static struct ending ending_of(const struct product *p) {
+    bool waits = p->sums.p != NULL;
+    struct mat y = waits ? p->sums : mat_rows(mat_cols(p->y, p->n, p->cols), p->m, p->rows);
+    return (struct ending){.y = y.p, .ld = (size_t)y.ld, .t = y.t, .alpha = waits ? 1 : p->alpha,
+                           .beta = p->k > 0 ? 1 : waits ? 0 : p->beta};
+}
+
+/* rows x cols sums that are no whole tile. */
+static void end_some(const struct ending *e, const float *sums, int ld, int rows, int cols) {
+    for (int i = 0; i < rows; i++, sums += ld) {
+        void *y = end_at(e, (size_t)i, 0);
         for (int j = 0; j < cols; j += V) {
-            vf v = v_load(sums + j) * alpha;
-            if (p->beta != 0) v = v_fma(beta, v_at(y, p->y.t, j, cols), v);
-            v_to(y, p->y.t, j, cols, v);
+            vf v = v_at(sums, F32, j, cols) * v_set(e->alpha);
+            if (e->beta != 0) v = v_fma(v_set(e->beta), v_at(y, e->t, j, cols), v);
+            v_to(y, e->t, j, cols, v);
         }
     }
+}
+
+/* What a block's tiles share at one step of KC units. */
+struct strip { int m, n, k, units; float *sums, *spare; };
+
+/* MR rows from row i of the block against the panel at column j: to the block's sums, and to the
+ * ending with the last units of the slice. */
+static void strip_tile(const struct product *p, const struct strip *s, int i, int j, int rows, int cols) {
+    size_t all = (size_t)units_of(p->steps, p->pairs);
+    const float *b = p->right_panels + (size_t)(s->n + j) * all + (size_t)s->k * NR, *a;
+    float *c = s->sums + (size_t)i * (size_t)p->nb + (size_t)j;
+    bool last = s->k + s->units >= (int)all, whole = rows >= MR && cols >= NR;
+    struct ending e = p->ending, *to = last && whole ? &e : NULL;
+    e.y = end_at(&e, (size_t)(s->m + i), s->n + j);
+    int row = p->m + s->m + i, step = p->k + s->k * (p->pairs ? 2 : 1);
+    if (p->direct && rows >= MR) {
+        tile_direct(s->units, p->pairs, factor_at(&p->left, row, step),
+                    p->left.ld / (p->pairs ? 2 : 1), b, c, (size_t)p->nb, s->k > 0, to);
+    } else {
+        a = p->left_panels + (size_t)(s->m + i) * all + (size_t)s->k * MR;
+        if (p->direct) {
+            pack_left(s->spare, &p->left, row, rows, step, s->units * (p->pairs ? 2 : 1), p->pairs);
+            a = s->spare;
+        }
+        tile(s->units, p->pairs, a, b, c, (size_t)p->nb, s->k > 0, to);
+    }
+    if (last && !whole) end_some(&e, c, p->nb, cpu_least(rows, MR), cpu_least(cols, NR));
 }
 
 static void block_part(void *arg, int part, int thread) {
     const struct product *p = arg;
-    float *left = cpu_scratch(p->d, thread), *right = left + MB_BOTH * KC, *sums = right + KC * NR;
-    int m = part / p->across * p->mb, n = part % p->across * p->nb, each = p->pairs ? 2 : 1;
-    int rows = cpu_least(p->mb, p->y.rows - m), cols = cpu_least(p->nb, p->y.cols - n);
-    int all = units_of(p->inner, p->pairs);
-    for (int k = 0; k < p->inner || k == 0; k += KC * each) {
-        int steps = cpu_least(KC * each, p->inner - k), units = units_of(steps, p->pairs);
-        pack_left(left, &p->left, m, rows, k, steps, p->pairs);
-        for (int j = 0; j < cols; j += NR) {
-            const float *b = right;
-            if (p->packed)
-                b = p->packed + ((size_t)(n + j) * (size_t)all + (size_t)(k / each) * NR);
-            else pack_right(right, &p->right, n + j, NR, k, steps, p->pairs);
-            for (int i = 0; i < rows; i += MR)
-                tile(units, p->pairs, left + i * units, b, sums + i * p->nb + j, (size_t)p->nb,
-                     k > 0);
-        }
+    float *sums = cpu_scratch(p->d, thread);
+    struct strip s = {.m = part / p->across * p->mb, .n = part % p->across * p->nb, .sums = sums,
+                      .spare = sums + MB * NB};
+    int rows = cpu_least(p->mb, p->rows - s.m), cols = cpu_least(p->nb, p->cols - s.n);
+    int units = units_of(p->steps, p->pairs);
+    for (s.k = 0; s.k < units || s.k == 0; s.k += KC) {
+        s.units = cpu_least(KC, units - s.k);
+        for (int j = 0; j < cols; j += NR)
+            for (int i = 0; i < rows; i += MR) strip_tile(p, &s, i, j, rows - i, cols - j);
     }
-    store(p, sums, m, rows, n, cols);
 }
 
-static int up_to(int n, int unit) { return (n + unit - 1) / unit * unit; }
-
-static void multiply(struct product *p) {
-    if (p->y.rows <= 0 || p->y.cols <= 0) return;
-    p->mb = cpu_least(p->packed ? MB : MB_BOTH, up_to(p->y.rows, MR));
-    p->nb = cpu_least(p->packed ? NB : NB_BOTH, up_to(p->y.cols, NR));
+static void multiply_slice(struct product *p) {
+    p->mb = cpu_least(MB, up_to(p->rows, MR));
+    p->nb = cpu_least(NB, up_to(p->cols, NR));
     int parts;
     for (;;) {
-        p->across = (p->y.cols + p->nb - 1) / p->nb;
-        parts = p->across * ((p->y.rows + p->mb - 1) / p->mb);
+        p->across = (p->cols + p->nb - 1) / p->nb;
+        parts = p->across * ((p->rows + p->mb - 1) / p->mb);
         bool narrow = p->nb > NR, low = p->mb > 4 * MR;
         if (parts >= PARTS_WANTED || (!narrow && !low)) break;
         if (low && (p->mb >= p->nb || !narrow)) p->mb = up_to(p->mb / 2, MR);
         else p->nb = up_to(p->nb / 2, NR);
     }
-    int64_t work = (int64_t)p->y.rows * p->y.cols * (p->inner / 8 + 1);
+    p->ending = ending_of(p);
+    int64_t work = (int64_t)p->rows * p->cols * (p->steps / 8 + 1);
     cpu_run(p->d, parts, work, block_part, p);
 }
 
-/* Where the copy for the other direction begins, in bytes: both copies have the same room. */
-static size_t copy_bytes(const struct weight *w) {
-    size_t rows = (size_t)up_to(w->w.rows, NR), cols = (size_t)up_to(w->w.cols, NR);
-    return rows * cols * 2;
+static void pack_left_part(void *arg, int part, int thread) {
+    (void)thread;
+    const struct product *p = arg;
+    int first = part * PACK_LANES, lanes = cpu_least(PACK_LANES, p->rows - first);
+    size_t units = (size_t)units_of(p->steps, p->pairs);
+    pack_left(p->left_panels + (size_t)first * units, &p->left, p->m + first, lanes, p->k, p->steps,
+              p->pairs);
 }
 
-static bool in_pairs(const struct weight *w) { return HAS_PAIRS && w->t == BF16; }
-
-/* Where there are no products of BF16, the packed copy is w rounded, in its own order. */
-static struct mat plain(const struct weight *w) {
-    return w->packed && !HAS_PAIRS ? mat_make(w->packed, w->w.rows, w->w.cols, BF16) : w->w;
+static void pack_right_part(void *arg, int part, int thread) {
+    (void)thread;
+    const struct product *p = arg;
+    int first = part * PACK_LANES, lanes = cpu_least(PACK_LANES, p->cols - first);
+    size_t units = (size_t)units_of(p->steps, p->pairs);
+    pack_right(p->right_panels + (size_t)first * units, &p->right, p->n + first, lanes, p->k,
+               p->steps, p->pairs);
 }
+
+static void pack_slice(struct product *p, int lanes, void (*part)(void *, int, int)) {
+    cpu_run(p->d, (lanes + PACK_LANES - 1) / PACK_LANES, (int64_t)lanes * p->steps * 4, part, p);
+}
+
+/* Slices of equal size, none above `most`. */
+static int slice_of(int n, int most, int unit) {
+    int slices = (n + most - 1) / most;
+    return slices < 2 ? most : up_to((n + slices - 1) / slices, unit);
+}
+
+/* A row of the left factor is a row of units as it lies. */
+static bool lies_right(const struct factor *f, int inner, bool pairs) {
+    if (f->natural) return false;
+    return pairs ? f->t == BF16 && f->ld % 2 == 0 && inner % 2 == 0 : f->t == F32;
+}
+
+/* y = alpha sums + beta y for the rows of a part. */
+static void finish_part(void *arg, int part, int thread) {
+    (void)thread;
+    const struct product *p = arg;
+    struct mat y = mat_rows(mat_cols(p->y, p->n, p->cols), p->m, p->rows);
+    struct ending e = {cpu_row(y, part), (size_t)y.ld, y.t, p->alpha, p->beta};
+    end_some(&e, cpu_row(p->sums, part), 0, 1, p->cols);
+}
+
+/* One slice of columns, of all rows or, where sums wait, of the rows from p->m on. */
+static void multiply_columns(struct product *p, int group, int rows, int steps) {
+    int end = cpu_least(p->m + group, p->y.rows), begin = p->m;
+    for (p->k = 0; p->k < p->inner || p->k == 0; p->k += steps) {
+        p->steps = cpu_least(steps, p->inner - p->k);
+        pack_slice(p, p->cols, pack_right_part);
+        for (p->m = begin; p->m < end; p->m += p->rows) {
+            p->rows = cpu_least(rows, end - p->m);
+            if (!p->direct) pack_slice(p, p->rows, pack_left_part);
+            multiply_slice(p);
+        }
+    }
+    p->m = begin;
+    if (p->sums.p) cpu_run(p->d, p->rows, (int64_t)p->rows * p->cols * 8, finish_part, p);
+}
+
+static void multiply(struct product *p) {
+    if (p->y.rows <= 0 || p->y.cols <= 0) return;
+    int steps = slice_of(p->inner, CPU_UNITS * (p->pairs ? 2 : 1), 64);
+    int units = units_of(cpu_least(steps, p->inner), p->pairs) + 1, group = p->y.rows;
+    int cols = slice_of(p->y.cols, CPU_RIGHT / units / NR * NR, NR), rows = p->y.rows;
+    p->direct = lies_right(&p->left, p->inner, p->pairs);
+    p->left_panels = cpu_shared(p->d);
+    p->right_panels = p->left_panels + CPU_LEFT;
+    if (!p->direct) rows = slice_of(rows, CPU_LEFT / units / MB * MB, MB);
+    if (steps < p->inner && p->y.t != F32) {
+        group = rows = cpu_least(rows, CPU_BETWEEN / cols / MB * MB);
+        p->sums = mat_make(p->right_panels + CPU_RIGHT, rows, cols, F32);
+    }
+    for (p->n = 0; p->n < p->y.cols; p->n += cols) {
+        p->cols = cpu_least(cols, p->y.cols - p->n);
+        for (p->m = 0; p->m < p->y.rows; p->m += group) multiply_columns(p, group, rows, steps);
+    }
+}
+
+static bool in_pairs(enum dtype t) { return HAS_PAIRS && t == BF16; }
 
 static struct factor factor_of(struct mat m, bool natural) {
     return (struct factor){.p = m.p, .ld = (size_t)m.ld, .t = m.t, .natural = natural,
                            .steps = natural ? m.rows : m.cols, .lanes = natural ? m.cols : m.rows};
 }
 
-struct settling { struct factor right; float *to; int panels; };
-
-static void settle_part(void *arg, int part, int thread) {
-    (void)thread;
-    const struct settling *s = arg;
-    size_t units = (size_t)units_of(s->right.steps, true);
-    int first = part * 4, panels = cpu_least(4, s->panels - first);
-    pack_right(s->to + (size_t)first * NR * units, &s->right, first * NR, panels * NR, 0,
-               s->right.steps, true);
-}
-
-static void settle_copy(struct device *d, struct mat w, bool natural, char *to) {
-    struct settling s = {.right = factor_of(w, natural), .to = (float *)(void *)to};
-    s.panels = (s.right.lanes + NR - 1) / NR;
-    cpu_run(d, (s.panels + 3) / 4, cpu_bytes(w) * 2, settle_part, &s);
-}
-
-static void settle(struct device *d, const struct weight *w, unsigned packing) {
-    if (!w->packed) return;
-    if (!HAS_PAIRS) {
-        cpu_table.convert(d, mat_make(w->packed, w->w.rows, w->w.cols, BF16), w->w);
-        return;
-    }
-    settle_copy(d, w->w, false, w->packed);
-    if (packing & PACK_BACKWARD) settle_copy(d, w->w, true, (char *)w->packed + copy_bytes(w));
+static struct factor factor_of_weight(const struct weight *w, bool natural) {
+    struct factor f = factor_of(w->w, natural);
+    f.rounded = w->t == BF16 && w->w.t == F32 && !HAS_PAIRS;
+    return f;
 }
 
 struct few {
     struct device *d;
     struct mat y, x, w;
-    const float *packed;
     enum dtype t;
     float alpha, beta;
 };
@@ -142,47 +218,31 @@ static void widen_rows(float *to, struct mat x, enum dtype t) {
     for (int i = 0; i < x.rows; i++, to += x.cols)
         for (int j = 0; j < x.cols; j += V) {
             vf v = v_at(cpu_row(x, i), x.t, j, x.cols);
-            uint16_t rounded[V];
-            if (t == BF16 && x.t == F32) {
-                v_narrow(rounded, v);
-                v = v_widen(rounded);
-            }
-            v_to(to, F32, j, x.cols, v);
+            v_to(to, F32, j, x.cols, t == BF16 && x.t == F32 ? v_rounded(v) : v);
         }
-}
-
-/* Sums [x.rows, SPAN] of `count` columns from `first` on become columns of y. */
-static void blend(const struct few *f, const float *sums, int first, int count) {
-    vf alpha = v_set(f->alpha), beta = v_set(f->beta);
-    struct mat part = mat_cols(f->y, first, count);
-    for (int r = 0; r < f->x.rows; r++, sums += SPAN) {
-        void *y = cpu_row(part, r);
-        for (int j = 0; j < count; j += V) {
-            vf v = v_at(sums, F32, j, count) * alpha;
-            if (f->beta != 0) v = v_fma(beta, v_at(y, f->y.t, j, count), v);
-            v_to(y, f->y.t, j, count, v);
-        }
-    }
 }
 
 /* One row of w, which memory sends as one stream, against one row of x: four sums that do not wait
  * for each other. Asking for lines ahead only disturbs the hardware's own prefetch (measured). */
-INLINE float dot(const void *w, enum dtype t, const float *x, int n) {
+INLINE float dot(const void *w, enum dtype stored, bool round, const float *x, int n) {
     vf sum[4] = {v_set(0), v_set(0), v_set(0), v_set(0)};
-    size_t size = t == BF16 ? 2 : 4;
+    size_t size = stored == BF16 ? 2 : 4;
     int k = 0;
     for (; k + 4 * V <= n; k += 4 * V)
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            const char *at = (const char *)w + (size_t)(k + i * V) * size;
-            sum[i] = v_fma(t == BF16 ? v_widen((const void *)at) : v_load((const void *)at),
-                           v_load(x + k + i * V), sum[i]);
+            const void *at = (const char *)w + (size_t)(k + i * V) * size;
+            vf v = stored == BF16 ? v_widen(at) : round ? v_rounded(v_load(at)) : v_load(at);
+            sum[i] = v_fma(v, v_load(x + k + i * V), sum[i]);
         }
-    for (; k < n; k += V) sum[0] = v_fma(v_at(w, t, k, n), v_at(x, F32, k, n), sum[0]);
+    for (; k < n; k += V) {
+        vf v = v_at(w, stored, k, n);
+        sum[0] = v_fma(round ? v_rounded(v) : v, v_at(x, F32, k, n), sum[0]);
+    }
     return v_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-static void few_dots_part(void *arg, int part, int thread) {
+static void few_part(void *arg, int part, int thread) {
     const struct few *f = arg;
     float *x = cpu_scratch(f->d, thread), sums[FEW * SPAN];
     int n = f->w.cols, first = part * SPAN, count = cpu_least(SPAN, f->w.rows - first);
@@ -191,90 +251,46 @@ static void few_dots_part(void *arg, int part, int thread) {
         const void *w = cpu_row(f->w, first + i);
         for (int r = 0; r < f->x.rows; r++) {
             const float *row = x + (size_t)r * (size_t)n;
-            float *sum = &sums[r * SPAN + i];
-            *sum = f->w.t == BF16 ? dot(w, BF16, row, n) : dot(w, F32, row, n);
+            sums[r * SPAN + i] = f->w.t == BF16   ? dot(w, BF16, false, row, n)
+                                 : f->t == BF16 ? dot(w, F32, true, row, n)
+                                                : dot(w, F32, false, row, n);
         }
     }
-    blend(f, sums, first, count);
-}
-
-/* The panels of a packed weight that hold SPAN columns, read straight through. */
-static void few_panels_part(void *arg, int part, int thread) {
-    const struct few *f = arg;
-    int units = units_of(f->x.cols, true), first = part * SPAN;
-    int count = cpu_least(SPAN, f->w.rows - first);
-    float *x = cpu_scratch(f->d, thread), sums[FEW * SPAN];
-    struct factor rows = factor_of(f->x, false);
-    size_t lane = (size_t)units;
-    for (int r = 0; r < f->x.rows; r++)
-        for (int u = 0; u < units; u += V)
-            v_to(x + (size_t)r * lane, F32, u, units, units_of_lane(&rows, r, 2 * u, true));
-    for (int j = 0; j < count; j += NR) {
-        const float *b = f->packed + (size_t)(first + j) * lane;
-        if (f->x.rows == 1) tile_rows(units, true, x, 1, lane, b, sums + j, SPAN, false, 1);
-        else if (f->x.rows == 2) tile_rows(units, true, x, 1, lane, b, sums + j, SPAN, false, 2);
-        else if (f->x.rows == 3) tile_rows(units, true, x, 1, lane, b, sums + j, SPAN, false, 3);
-        else tile_rows(units, true, x, 1, lane, b, sums + j, SPAN, false, 4);
-    }
-    blend(f, sums, first, count);
+    struct mat y = mat_cols(f->y, first, count);
+    struct ending e = {y.p, (size_t)y.ld, y.t, f->alpha, f->beta};
+    end_some(&e, sums, SPAN, f->x.rows, count);
 }
 
 static void linear(struct device *d, struct mat y, struct mat x, const struct weight *w,
                    float alpha, float beta) {
-    bool pairs = in_pairs(w);
-    const float *packed = pairs ? w->packed : NULL;
-    if (x.rows <= FEW && x.cols <= FEW_WIDEST && (packed || !pairs)) {
-        struct few f = {.d = d,
-                        .y = y,
-                        .x = x,
-                        .w = plain(w),
-                        .packed = packed,
-                        .t = w->t,
-                        .alpha = alpha,
-                        .beta = beta};
-        if (x.rows > 0)
-            cpu_run(d, (y.cols + SPAN - 1) / SPAN, cpu_bytes(f.w),
-                    packed ? few_panels_part : few_dots_part, &f);
+    if (x.rows <= FEW && x.cols <= FEW_WIDEST) {
+        struct few f = {.d = d, .y = y, .x = x, .w = w->w, .t = w->t, .alpha = alpha, .beta = beta};
+        if (x.rows > 0) cpu_run(d, (y.cols + SPAN - 1) / SPAN, cpu_bytes(f.w), few_part, &f);
         return;
     }
-    struct product p = {.d = d,
-                        .y = y,
-                        .left = factor_of(x, false),
-                        .right = factor_of(plain(w), false),
-                        .packed = packed,
-                        .inner = x.cols,
-                        .pairs = pairs,
-                        .alpha = alpha,
-                        .beta = beta};
+    struct product p = {.d = d, .y = y, .left = factor_of(x, false), .right = factor_of_weight(w, false),
+                        .inner = x.cols, .pairs = in_pairs(w->t), .alpha = alpha, .beta = beta};
     multiply(&p);
 }
 
 static void linear_back(struct device *d, struct mat dx, struct mat dy, const struct weight *w,
                         float alpha, float beta) {
-    bool pairs = in_pairs(w);
-    struct product p = {.d = d,
-                        .y = dx,
-                        .left = factor_of(dy, false),
-                        .right = factor_of(plain(w), true),
-                        .inner = dy.cols,
-                        .pairs = pairs,
-                        .alpha = alpha,
-                        .beta = beta};
-    if (pairs && w->packed)
-        p.packed = (const float *)(const void *)((const char *)w->packed + copy_bytes(w));
+    struct product p = {.d = d, .y = dx, .left = factor_of(dy, false), .right = factor_of_weight(w, true),
+                        .inner = dy.cols, .pairs = in_pairs(w->t), .alpha = alpha, .beta = beta};
     multiply(&p);
 }
 
 static void linear_grad(struct device *d, struct mat dw, struct mat dy, struct mat x, float alpha) {
-    struct product p = {.d = d,
-                        .y = dw,
-                        .left = factor_of(dy, true),
-                        .right = factor_of(x, true),
-                        .inner = dy.rows,
-                        .pairs = HAS_PAIRS && dy.t == BF16 && x.t == BF16,
-                        .alpha = alpha,
-                        .beta = 1};
+    struct product p = {.d = d, .y = dw, .left = factor_of(dy, true), .right = factor_of(x, true),
+                        .inner = dy.rows, .pairs = in_pairs(dy.t) && x.t == BF16,
+                        .alpha = alpha, .beta = 1};
     if (dy.rows > 0) multiply(&p);
+}
+
+/* Nothing is kept packed: packing the weight as a product begins costs about 1 % of it at 2,048
+ * rows, and a copy for each direction would take four more bytes a parameter. */
+static void settle(struct device *d, const struct weight *w, unsigned packing) {
+    (void)d, (void)w, (void)packing;
 }
 
 struct column { struct mat y, x; };

@@ -128,6 +128,12 @@ INLINE void v_narrow_some(uint16_t *p, vf v, int n) {
 }
 #endif
 
+INLINE vf v_rounded(vf v) {
+    uint16_t h[V];
+    v_narrow(h, v);
+    return v_widen(h);
+}
+
 /* Elements j .. j + V - 1 of a row of n elements; those from n on read as 0 and are not written. */
 INLINE vf v_at(const void *p, enum dtype t, int j, int n) {
     if (t == BF16) {

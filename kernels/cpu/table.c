@@ -35,6 +35,5 @@ static double spin(int64_t rounds, bool pairs, bool count) {
 #define CPU_TEXT(x) #x
 #define CPU_TEXT_OF(x) CPU_TEXT(x)
 const struct cpu_isa CPU_NAME(cpu_isa) = {
-    .name = CPU_TEXT_OF(ISA), .fill = fill, .spin = spin, .pack_unit = HAS_PAIRS ? NR : 1,
-    .bf16_copies = HAS_PAIRS ? 2 : 1, .bf16_fast = HAS_PAIRS,
+    .name = CPU_TEXT_OF(ISA), .fill = fill, .spin = spin, .bf16_fast = HAS_PAIRS,
 };

@@ -24,53 +24,78 @@ INLINE vf v_pairs(vf sum, vf a, vf b) { return v_fma(a, b, sum); }
 /* Steps of an inner dimension of n elements. */
 INLINE int units_of(int n, bool pairs) { return pairs ? (n + 1) / 2 : n; }
 
-/* c [rows, NR] (ld) gets or adds the sums over `units` steps; a has lanes_a lanes, `rows` are used. The sums
- * begin at 0 and are added to c as a whole: one chain of additions over a head's 49,152 columns would lose the
- * small differences that are left of its gradient (5e-4 of the last norm's). */
-INLINE void tile_rows(int units, bool pairs, const float *a, size_t step_a, size_t lane_a,
-                      const float *b, float *c, size_t ld, bool add, const int rows) {
-    vf sum[8][3];
+/* Where sums end up once they are whole: y = alpha sums + beta y. */
+struct ending { void *y; size_t ld; enum dtype t; float alpha, beta; };
+
+INLINE void *end_at(const struct ending *e, size_t row, int col) {
+    return (char *)e->y + (row * e->ld + (size_t)col) * (e->t == BF16 ? 2 : 4);
+}
+
+INLINE void end_vector(const struct ending *e, size_t row, int col, vf sum) {
+    void *y = end_at(e, row, col);
+    vf v = sum * v_set(e->alpha);
+    if (e->beta != 0) v = v_fma(v_set(e->beta), v_at(y, e->t, 0, V), v);
+    v_to(y, e->t, 0, V, v);
+}
+
+/* c [rows, NR] (ld) gets or adds the sums over `units` steps, or they end in e where that is given. Unit k of
+ * row i is a[k * step + i * lane]. The sums begin at 0 and are added to c as a whole: one chain of additions over
+ * a head's 49,152 columns would lose the small differences that are left of its gradient (5e-4 of the last
+ * norm's). */
+INLINE void tile_rows(int units, bool pairs, const float *a, size_t step, size_t lane,
+                      const float *b, float *c, size_t ld, bool add, const struct ending *e) {
+    vf sum[MR][3];
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < MR; i++)
 #pragma GCC unroll 3
-        for (int j = 0; j < 3; j++)
+        for (int j = 0; j < 3; j++) {
             sum[i][j] = v_set(0);
+            if (e) __builtin_prefetch(end_at(e, (size_t)i, j * V), 1);
+        }
     for (int k = 0; k < units; k++) {
         vf b0 = v_load(b), b1 = v_load(b + V), b2 = v_load(b + 2 * V);
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) {
-            vf x = v_set(a[(size_t)i * lane_a]);
+        for (int i = 0; i < MR; i++) {
+            vf x = v_set(a[(size_t)i * lane]);
             sum[i][0] = pairs ? v_pairs(sum[i][0], x, b0) : v_fma(x, b0, sum[i][0]);
             sum[i][1] = pairs ? v_pairs(sum[i][1], x, b1) : v_fma(x, b1, sum[i][1]);
             sum[i][2] = pairs ? v_pairs(sum[i][2], x, b2) : v_fma(x, b2, sum[i][2]);
         }
-        a += step_a;
+        a += step;
         b += NR;
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < MR; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < 3; j++) {
             float *at = c + (size_t)i * ld + (size_t)j * V;
             if (add) sum[i][j] += v_load(at);
-            v_store(at, sum[i][j]);
+            if (e) end_vector(e, (size_t)i, j * V, sum[i][j]);
+            else v_store(at, sum[i][j]);
         }
 }
 
-static inline __attribute__((unused)) void tile(int units, bool pairs, const float *a,
-                                                const float *b, float *c, size_t ld, bool add) {
-    if (HAS_PAIRS && pairs) {
-        if (add) tile_rows(units, true, a, MR, 1, b, c, ld, true, MR);
-        else tile_rows(units, true, a, MR, 1, b, c, ld, false, MR);
-    } else {
-        if (add) tile_rows(units, false, a, MR, 1, b, c, ld, true, MR);
-        else tile_rows(units, false, a, MR, 1, b, c, ld, false, MR);
-    }
+/* A tile whose left factor lies in a panel. */
+static __attribute__((unused, noinline)) void tile(int units, bool pairs, const float *a,
+                                                   const float *b, float *c, size_t ld, bool add,
+                                                   const struct ending *e) {
+    if (HAS_PAIRS && pairs) tile_rows(units, true, a, MR, 1, b, c, ld, add, e);
+    else tile_rows(units, false, a, MR, 1, b, c, ld, add, e);
+}
+
+/* A tile whose left factor is read where it is: rows of units, `lane` units apart. */
+static __attribute__((unused, noinline)) void tile_direct(int units, bool pairs, const float *a,
+                                                          size_t lane, const float *b, float *c,
+                                                          size_t ld, bool add,
+                                                          const struct ending *e) {
+    if (HAS_PAIRS && pairs) tile_rows(units, true, a, 1, lane, b, c, ld, add, e);
+    else tile_rows(units, false, a, 1, lane, b, c, ld, add, e);
 }
 
 /* What is packed: element (step s of the inner dimension, lane l) is p[s * ld + l] where `natural`,
- * else p[l * ld + s]. Steps and lanes from these counts on read as 0. */
-struct factor { const void *p; size_t ld; enum dtype t; bool natural; int steps, lanes; };
+ * else p[l * ld + s]. Steps and lanes from these counts on read as 0. rounded: F32 is rounded to BF16 on the way,
+ * where that is the compute type and there are no pairs. */
+struct factor { const void *p; size_t ld; enum dtype t; bool natural, rounded; int steps, lanes; };
 
 INLINE const void *factor_at(const struct factor *f, int line, int at) {
     return (const char *)f->p + ((size_t)line * f->ld + (size_t)at) * (f->t == BF16 ? 2 : 4);
@@ -85,6 +110,20 @@ INLINE vf v_pair(vf first, vf second) {
 #else
     __m256i high = _mm256_slli_epi32(v_round16(second), 16);
     return _mm256_castsi256_ps(_mm256_or_si256(v_round16(first), high));
+#endif
+}
+
+/* 2 V neighbours as V pairs, rounded to BF16. */
+INLINE vf v_neighbours(vf low, vf high) {
+#ifdef __AVX512BF16__
+    return (vf)_mm512_cvtne2ps_pbh(high, low);
+#else
+    uint16_t h[2 * V];
+    v_narrow(h, low);
+    v_narrow(h + V, high);
+    vf v;
+    memcpy(&v, h, sizeof v);
+    return v;
 #endif
 }
 
@@ -103,7 +142,10 @@ INLINE vf v_pair_exact(vf first, vf second) {
  */
 INLINE vf units_of_lane(const struct factor *f, int lane, int s, bool pairs) {
     if (lane >= f->lanes) return v_set(0);
-    if (!pairs) return v_at(factor_at(f, lane, 0), f->t, s, f->steps);
+    if (!pairs) {
+        vf v = v_at(factor_at(f, lane, 0), f->t, s, f->steps);
+        return f->rounded ? v_rounded(v) : v;
+    }
     if (f->t == BF16 && f->steps - s >= 2 * V) return v_load((const float *)factor_at(f, lane, s));
     uint16_t h[2 * V];
     memset(h, 0, sizeof h);
@@ -152,16 +194,18 @@ INLINE void turn4(float *to, size_t stride, const vf r[4], int n) {
 #undef SPLIT
 }
 
-/* V units that lie whole in the row: no tail, no rounding. */
+/* V units that lie whole in the row. */
 INLINE vf whole_units(const void *p, enum dtype t, bool pairs) {
-    return t == BF16 && !pairs ? v_widen(p) : v_load(p);
+    if (t == BF16) return pairs ? v_load(p) : v_widen(p);
+    const float *f = p;
+    return pairs ? v_neighbours(v_load(f), v_load(f + V)) : v_load(f);
 }
 
 /* Four lanes of a panel of R over all its steps: four streams of reads. */
 INLINE void pack_four(float *to, const struct factor *f, int lane, int step, int units, bool pairs,
                       const int R) {
     int each = pairs ? 2 : 1, u = 0, whole = 0;
-    if (lane + 4 <= f->lanes && (f->t == BF16 || !pairs)) whole = (f->steps - step) / each;
+    if (lane + 4 <= f->lanes && !f->rounded) whole = (f->steps - step) / each;
     vf r[4];
     size_t line = f->ld * (f->t == BF16 ? 2 : 4), wide = (size_t)each * (f->t == BF16 ? 2 : 4);
     const char *row = factor_at(f, lane, step);
@@ -187,7 +231,7 @@ INLINE void pack_turned(float *to, const struct factor *f, int lane, int lanes, 
 INLINE vf lanes_of_step(const struct factor *f, int lane, int s, bool pairs) {
     if (lane >= f->lanes || s >= f->steps) return v_set(0);
     vf v = v_at(factor_at(f, s, 0), f->t, lane, f->lanes), next = v_set(0);
-    if (!pairs) return v;
+    if (!pairs) return f->rounded ? v_rounded(v) : v;
     if (s + 1 < f->steps) next = v_at(factor_at(f, s + 1, 0), f->t, lane, f->lanes);
     return f->t == BF16 ? v_pair_exact(v, next) : v_pair(v, next);
 }
@@ -195,22 +239,25 @@ INLINE vf lanes_of_step(const struct factor *f, int lane, int s, bool pairs) {
 /* V lanes into the panels of R that hold them: a left panel has half a vector, a right one three.
  */
 INLINE void lanes_to(float *panels, size_t size, int l, int lanes, vf v, const int R) {
-    if (R >= V) v_store(panels + (size_t)(l / R) * size + l % R, v);
+    float *to = panels + (size_t)(l / R) * size + l % R;
+    if (R >= V) v_store(to, v);
     else {
-        float *to = panels + (size_t)(l / R) * size;
         v_store_low(to, v);
         if (l + R < lanes) v_store_high(to + size, v);
     }
 }
 
+/* A few steps of all lanes after the other, so that each panel is written in pieces of some lines. */
 INLINE void pack_natural(float *to, const struct factor *f, int lane, int lanes, int step,
                          int units, bool pairs, const int R) {
+    enum { STEPS = 16 };
     size_t size = (size_t)units * (size_t)R;
     int all = (lanes + R - 1) / R * R;
-    for (int u = 0; u < units; u++, to += R)
+    for (int first = 0; first < units; first += STEPS)
         for (int l = 0; l < all; l += V)
-            lanes_to(to, size, l, all,
-                     lanes_of_step(f, lane + l, step + u * (pairs ? 2 : 1), pairs), R);
+            for (int u = first; u < units && u < first + STEPS; u++)
+                lanes_to(to + (size_t)u * (size_t)R, size, l, all,
+                         lanes_of_step(f, lane + l, step + u * (pairs ? 2 : 1), pairs), R);
 }
 
 /* Packs the steps [step, step + steps) of the panels that hold the lanes [lane, lane + lanes), one

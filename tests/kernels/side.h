@@ -8,7 +8,7 @@
 #include "kernels/pool.h"
 #include <math.h>
 
-enum { SIDE_BLOCKS = 64, SIDE_OUTPUTS = 1 << 20, SIDE_MARK = 0x5A };
+enum { SIDE_BLOCKS = 64, SIDE_OUTPUTS = 4 << 20, SIDE_MARK = 0x5A };
 
 struct side {
     const struct kernels *k;

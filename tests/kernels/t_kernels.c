@@ -80,6 +80,9 @@ static const struct shape_row products[] = {
     {33, 65, 97, BF16, F32, 1, 1},
     {17, 1, 1, BF16, F32, 1, 0}, {40, 1100, 260, BF16, F32, 1, 0},
     {260, 70, 500, BF16, BF16, 0.25F, 0},
+    /* more than a slice: of the inner dimension, of columns, of rows that are packed */
+    {6, 9000, 20, BF16, F32, 1, 1}, {6, 20, 9000, BF16, F32, 0.5F, 1}, {7, 5000, 20, F32, BF16, 1, 0},
+    {9, 2000, 1100, F32, F32, 1, 1}, {9, 1100, 2000, F32, F32, 1, 0}, {600, 4096, 5, BF16, BF16, 1, 0},
 };
 static const struct shape_row grads[] = {
     {0, 8, 8, F32, F32, 1, 0}, {1, 7, 5, F32, F32, 1, 0}, {37, 65, 97, F32, F32, 2, 0},
@@ -87,6 +90,7 @@ static const struct shape_row grads[] = {
     {1, 7, 5, BF16, BF16, 1, 0}, {37, 65, 97, BF16, BF16, 2, 0},
     {601, 260, 33, BF16, BF16, 1, 0}, {37, 65, 97, F32, BF16, 1, 0},
     {70, 16, 300, BF16, F32, 1, 0},
+    {2100, 20, 1100, F32, F32, 1, 0}, {4500, 20, 600, BF16, BF16, 1, 0},
 };
 
 /* ---- rows: a rows, b cols ---- */
