@@ -67,9 +67,11 @@ $(foreach i,$(ISAS),$(eval $(call isa,$(i))))
 $B/hone-cpu.so: $(foreach i,$(ISAS),$(CPU_ISA:%.c=$B/%.$(i).o)) $(CPU_ONCE:%.c=$B/%.o) $B/kernels/sizes.o $B/kernels/pool.o
 	$(call Q,LD)$(CC) -shared -o $@ $^ $(if $(SAN),-fsanitize=$(SAN)) -lm -lpthread
 
-$B/tests/bench/bench_ops: $B/tests/bench/bench_ops.o $B/kernels.a | $B/hone-cpu.so
+LIBRARY = $B/tests/bench/library.o $B/tests/bench/timed.o
+$B/tests/bench/bench_ops: $B/tests/bench/bench_ops.o $(LIBRARY) $B/kernels.a | $B/hone-cpu.so
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) -ldnnl -ldl -lm -lpthread
-
+$B/tests/bench/bench_step: $B/tests/bench/bench_step.o $(LIBRARY) $(call archives,model) | $B/hone-cpu.so
+	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) -ldnnl $(LIBS)
 $B/tests/bench/bench_tokenizer: $B/tests/bench/bench_tokenizer.o $(call archives,format)
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) $(LIBS)
 

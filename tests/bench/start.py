@@ -1,4 +1,4 @@
-"""start.py BUILD: how long people wait: --version, first paint, `hone check` on cached data, a run of a million steps, and
+"""start.py BUILD start|tokenizer: how long people wait: --version, first paint, `hone check` on cached data, a run of a million steps, and
 the tokenizer's speed. Milliseconds, the least and the median of several; the bar of the issue behind them."""
 import json, os, pty, select, statistics, struct, subprocess, sys, tempfile, time
 
@@ -88,18 +88,24 @@ def tokenizer(folder, texts):
     print("  hone tokenize, %-14s %.1f MB/s" % (os.path.basename(texts[0]), os.path.getsize(texts[0]) / 1e6 / max(full - base, 1e-9)), flush=True)
 
 
-times("hone --version", "10 ms", command("--version"))
-times("first paint of the workbench", "50 ms", first_paint)
-if os.path.exists("assets/small-world/config.json"):
-    times("hone check profiles/demo.yaml, cached", "100 ms", command("check", "profiles/demo.yaml"))
-run = million()
-times("the live screen of a run of a million steps", "1000 ms", command("--dump", "120x40", "--state", run), 3)
-material = os.environ.get("HONE_MATERIAL", "material")
-if os.path.exists(material + "/prose-en.txt") and os.path.exists(material + "/prose-zh.txt"):
+def starts():
+    times("hone --version", "10 ms", command("--version"))
+    times("first paint of the workbench", "50 ms", first_paint)
+    if os.path.exists("assets/small-world/config.json"):
+        times("hone check profiles/demo.yaml, cached", "100 ms", command("check", "profiles/demo.yaml"))
+    times("the live screen of a run of a million steps", "1000 ms", command("--dump", "120x40", "--state", million()), 3)
+
+
+def tokenizers():
+    if not os.path.exists(material + "/prose-en.txt") or not os.path.exists(material + "/prose-zh.txt"):
+        print("tokenizer: no prose in %s (sh tests/material.sh %s prose llama3 qwen evals)" % (material, material))
+        return
     texts = [prose("en"), prose("zh")]
     for name in ("llama3", "qwen", "gpt2"):
         if os.path.exists("%s/%s/tokenizer.json" % (material, name)):
             tokenizer("%s/%s" % (material, name), texts)
-else:
-    print("tokenizer: no prose in %s (sh tests/material.sh %s prose llama3 qwen evals)" % (material, material))
+
+
+material = os.environ.get("HONE_MATERIAL", "material")
+{"start": starts, "tokenizer": tokenizers}[sys.argv[2]]()
 subprocess.run(["rm", "-rf", work])
