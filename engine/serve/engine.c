@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #define CLIENTS_MOST 64
+#define HELLO_SECONDS 10 /* who says nothing for so long gives its place back */
 
 struct visitor {
     struct wire wire;
     struct arena arena;
     char name[64];
+    double came;
     bool there, greeted;
 };
 struct engine {
@@ -49,11 +51,20 @@ static void visitor_come(struct engine *e)
     for (int i = 0; i < CLIENTS_MOST; i++) {
         struct visitor *v = &e->visitors[i];
         if (v->there) continue;
-        *v = (struct visitor){.arena = arena_make(0), .there = true};
+        *v = (struct visitor){.arena = arena_make(0), .came = now_monotonic(), .there = true};
         v->wire = wire_make(fd, fd, &v->arena);
         return;
     }
-    close(fd);
+    wire_refuse(fd, "64 screens and commands are attached to this run already; close one");
+}
+
+static void visitors_quiet_leave(struct engine *e)
+{
+    double now = now_monotonic();
+    for (int i = 0; i < CLIENTS_MOST; i++) {
+        struct visitor *v = &e->visitors[i];
+        if (v->there && !v->greeted && now - v->came > HELLO_SECONDS) visitor_leave(e, i);
+    }
 }
 
 static void tell(struct engine *e, int i, struct buf *b)
@@ -192,6 +203,7 @@ static void loop(struct engine *e)
                                 (short)(POLLIN | (v->there && v->wire.n_put ? POLLOUT : 0)), 0};
         }
         if (poll(fds, COUNT(fds), 1000) < 0) continue;
+        visitors_quiet_leave(e);
         for (int i = 0; i < CLIENTS_MOST; i++) {
             if (fds[3 + i].revents & POLLOUT && !wire_flush(&e->visitors[i].wire))
                 visitor_leave(e, i);

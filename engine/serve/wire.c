@@ -143,6 +143,16 @@ int wire_accept(int fd)
     return c;
 }
 
+void wire_refuse(int fd, const char *sentence)
+{
+    struct arena a = arena_make(0);
+    struct buf b = buf_make(&a);
+    put_refused(&b, text_of(sentence));
+    if (write(fd, b.p, b.n) < 0) say(LOG_DEBUG, "a client left before it was refused");
+    close(fd);
+    arena_drop(&a);
+}
+
 /* connect() to a full backlog would block, so it is tried for 2 s without. */
 bool wire_connect(int *fd, const char *path, struct err *err)
 {

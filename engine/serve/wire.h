@@ -30,6 +30,8 @@ bool wire_path(char out[108], const char *run_dir, const char *home, struct err 
 bool wire_listen(int *fd, const char *path, struct err *err);
 /* A new client of this user, or -1. */
 int wire_accept(int fd);
+/* Tells a new client why it is not served, as far as it fits, and closes. */
+void wire_refuse(int fd, const char *sentence);
 bool wire_connect(int *fd, const char *path, struct err *err);
 
 /* ---- messages ---- */

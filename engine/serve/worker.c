@@ -60,6 +60,7 @@ bool worker_ask(struct worker *w, struct text line)
         w->ask_n = line.n;
         w->asked = true;
         w->stop_answer = false;
+        w->replies_n = 0; /* what a chat that left did not hear is for nobody */
         pthread_cond_signal(&w->something);
     }
     pthread_mutex_unlock(&w->lock);
