@@ -2,6 +2,7 @@
 #include "tui/app.h"
 #include "tui/keys.h"
 #include "tui/view.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -28,6 +29,7 @@ void app_start(struct app *a, const struct places *p, int w, int h, double now, 
     a->chat.step = -1;
     a->chat.found = -1;
     a->live.found = -1;
+    a->live.celsius = a->live.watts = NAN;
     a->live.smooth = 0;
 }
 

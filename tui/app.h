@@ -139,6 +139,7 @@ struct live_show {
     struct fold fold;
     bool open, log, zoom, formula;
     int smooth, scroll;
+    double celsius, watts;                 /* of this machine's processor; NaN: no reading */
     int64_t found;                         /* the log line that a search stands on; -1: none */
     enum live_metric metric;
 };

@@ -104,6 +104,19 @@ static void cells(struct grid *g, struct rect r, const struct plot *p)
         }
 }
 
+/* Points of a line that has few of them, so that it is told from the others without colour. */
+static void marks(struct grid *g, struct rect r, const struct plot *p, const struct chart_line *l)
+{
+    const struct series *s = l->series;
+    for (int i = 0; i < s->n && l->mark; i++) {
+        const struct bucket *b = &s->buckets[i];
+        if (!b->count) continue;
+        double step = (double)i * (double)s->per + 0.5 + 0.5 * (double)s->per;
+        grid_code(g, r, column_of(p, step) / p->across, row_of(p, b->sum / b->count) / p->down,
+                  l->style, l->mark);
+    }
+}
+
 static void number(char out[16], double v)
 {
     double size = fabs(v);
@@ -210,7 +223,9 @@ void chart_draw(struct grid *g, struct rect r, const struct chart *c)
                 line(&p, c->lines[i].series, STYLE_DIM, 0);
         for (int i = 0; i < c->n; i++)
             line(&p, c->lines[i].series, c->lines[i].style, c->lines[i].smooth);
-        cells(g, (struct rect){r.x + LABELS, r.y, p.w, p.h}, &p);
+        struct rect inner = {r.x + LABELS, r.y, p.w, p.h};
+        cells(g, inner, &p);
+        for (int i = 0; i < c->n; i++) marks(g, inner, &p, &c->lines[i]);
         labels(g, r, &p);
     }
     axis(g, r, &p, c);

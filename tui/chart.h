@@ -9,8 +9,12 @@
 #include "tui/grid.h"
 #include "tui/series.h"
 
-struct chart_line { const struct series *series; enum style style; int smooth;
-/* 0, or the weight in percent */ bool raw_behind; };
+struct chart_line {
+    const struct series *series; enum style style;
+    int smooth;                       /* 0, or the weight in percent */
+    bool raw_behind;
+    char mark;                        /* drawn on every point, where there are few; 0: none */
+};
 struct chart_stage { int64_t from; const char *name; };   /* steps before it */
 struct chart {
     const struct chart_line *lines; int n;

@@ -6,6 +6,7 @@
 #include "engine/format/json.h"
 #include "tui/keys.h"
 #include "tui/view.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct dump {
     const char *state;
     struct arena *a;
     bool held;
+    double busy; /* cores of the engine; NaN: no reading */
 };
 
 static bool state_file(struct dump *d, const char *name, struct text *out)
@@ -38,6 +40,7 @@ static void open_run(struct dump *d, const char *dir)
         return;
     }
     if (d->held && l->fold.state == RUN_LOST) l->fold.state = l->fold.told;
+    l->fold.cpu = d->busy;
     app_go(d->app, SCREEN_LIVE);
 }
 
@@ -146,7 +149,10 @@ static bool read_state(struct dump *d, struct err *err)
             !json_get_num(&now, screen, "now", 0, 1e12, where, err) ||
             !json_get_text(&run, screen, "run", where, err) ||
             !json_get_text(&device, screen, "device", where, err) ||
-            !json_get_bool(&held, screen, "held", where, err))
+            !json_get_bool(&held, screen, "held", where, err) ||
+            !json_get_num(&a->live.celsius, screen, "celsius", -100, 1000, where, err) ||
+            !json_get_num(&a->live.watts, screen, "watts", 0, 1e6, where, err) ||
+            !json_get_num(&d->busy, screen, "busy", 0, 10000, where, err))
             return false;
     }
     d->held = held;
@@ -193,7 +199,7 @@ bool tui_dump(struct buf *out, const struct places *p, const struct dump_options
 {
     struct arena arena = arena_make(0);
     struct app *a = NEW(&arena, struct app);
-    struct dump d = {.app = a, .places = *p, .a = &arena};
+    struct dump d = {.app = a, .places = *p, .a = &arena, .busy = NAN};
     struct grid g = {0};
     struct text keys = text_of(o->keys ? o->keys : "");
     grid_locale();

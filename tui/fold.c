@@ -146,6 +146,7 @@ static void on_validation(struct fold *f, const struct event *e)
     if (e->validation.best || f->best_step < 0 || e->validation.loss < f->best_loss) {
         f->best_loss = e->validation.loss;
         f->best_step = e->validation.step;
+        f->best_saved = f->saved_step == f->best_step;
     }
     line(f, e->t, STYLE_PLAIN, "validation %.4f at step %lld%s", e->validation.loss,
          (long long)e->validation.step, e->validation.best ? ", best so far" : "");
@@ -191,6 +192,7 @@ static void on_saved(struct fold *f, const struct event *e)
     char bytes[16], seconds[24];
     copy(f->saved, sizeof f->saved, e->saved.path);
     f->saved_step = e->saved.step;
+    f->best_saved = f->best_saved || f->saved_step == f->best_step;
     line(f, e->t, STYLE_GOOD, "saved %.*s (%s, %s)", SHOWN(e->saved.path),
          text_bytes(bytes, e->saved.bytes), text_seconds(seconds, e->saved.seconds));
 }

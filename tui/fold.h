@@ -48,6 +48,7 @@ struct fold {
     double speed;
     struct series loss, validation, lr, grad_norm, tokens_per_second;
     double best_loss; int64_t best_step;     /* of the validation; step -1: none */
+    bool best_saved;                         /* a checkpoint holds it */
     char saved[64]; int64_t saved_step;      /* the newest checkpoint; step -1: none */
 
     struct fold_quiz quizzes[FOLD_QUIZZES]; int n_quizzes;

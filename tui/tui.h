@@ -35,7 +35,7 @@ int tui_run(const struct places *p, const struct tui_options *o);
  *   runs/NAME/    run folders                            chat.jsonl    a conversation as
  * chats are kept (chat_past.c)
  *   screen.json   {"now": Unix seconds, "run": NAME, "held": true: runs count as held, "device":
- * "CPU 2 cores"} Times of day are UTC.
+ * "CPU 2 cores", "celsius", "watts", "busy": cores} Times of day are UTC.
  * `keys` are typed before the print: characters as they are, <Enter> <Esc> <Tab> <Up> <C-r>
  * <A-Enter> ... */
 /* What the screens read of the commands' JSON (they run them as children, so that no screen waits;

@@ -43,6 +43,52 @@ static bool runs_well(const struct fold *f)
     return fold_lives(f) && f->state != RUN_PAUSED && f->held == 0;
 }
 
+/* How a run that is not at work stands, and what to press; its rows, also where g is NULL. */
+static int state_draw(const struct app *a, struct grid *g, struct rect r)
+{
+    const struct fold *f = &a->live.fold;
+    char text[1600], from[128] = "from its beginning", held[64] = "";
+    const char *why = f->why;
+    size_t n = strlen(why);
+    const char *stop = n && strchr(".!?", why[n - 1]) ? "" : ".";
+    if (f->saved_step >= 0) snprintf(from, sizeof from, "from its newest checkpoint, %s", f->saved);
+    if (f->held) snprintf(held, sizeof held, "Log not on disk: %lld events. ", (long long)f->held);
+    switch (f->state) {
+    case RUN_PAUSED:
+        snprintf(text, sizeof text,
+                 "%sPaused after step %lld%s%s%s p goes on, S saves and ends it.", held,
+                 (long long)f->step, n ? ": " : "", why, stop);
+        break;
+    case RUN_STOPPED:
+        snprintf(text, sizeof text,
+                 "Stopped after step %lld of %lld. r goes on %s; c chats with it.",
+                 (long long)f->step, (long long)f->steps, from);
+        break;
+    case RUN_DONE:
+        snprintf(text, sizeof text,
+                 "Done. c chats with it; `hone export %s FOLDER` makes a model "
+                 "folder of it.",
+                 f->name);
+        break;
+    case RUN_FAILED:
+        snprintf(text, sizeof text, "Failed: %s%s r tries again %s.", n ? why : "nobody said why",
+                 stop, from);
+        break;
+    case RUN_LOST:
+        snprintf(text, sizeof text,
+                 "Its engine is gone without a word: killed, or the machine was "
+                 "off. r goes on %s.",
+                 from);
+        break;
+    default:
+        snprintf(text, sizeof text, "%s%s%s%s", held, run_state_name(f->state), n ? ": " : "", why);
+    }
+    return grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, state_style(f->state),
+                     text_of(text));
+}
+
+static void state(const struct app *a, struct grid *g, struct rect r) { state_draw(a, g, r); }
+
 /* The numbers keep two rows on a narrow screen, memory and device one each; log and chart share
  * the rest. */
 int live_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
@@ -53,10 +99,10 @@ int live_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
         n = pane_rows(out, n, PANE_FORMULA, &bottom, 5);
         r.h -= 5;
     }
-    n = pane_rows(out, n, PANE_STATE, &r,
-                  runs_well(&a->live.fold) || r.h < 5 ? 0
-                  : a->live.fold.why[0] && r.h > 12   ? 2
-                                                      : 1);
+    if (!runs_well(&a->live.fold) && r.h >= 5) {
+        int rows = state_draw(a, NULL, (struct rect){0, 0, r.w, 10}), most = r.h > 14 ? 3 : 1;
+        n = pane_rows(out, n, PANE_STATE, &r, rows < most ? rows : most);
+    }
     bool fits = r.h >= CHART_LEAST_ROWS && r.w >= CHART_LEAST_COLUMNS;
     if (a->live.zoom && fits) return pane_rows(out, n, PANE_CHART, &r, r.h);
     int rows = r.w < 76 ? 2 : 1, quiz = a->live.fold.n_quizzes > 0 || a->live.fold.best_step >= 0,
@@ -77,6 +123,17 @@ int live_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
 
 /* ---- the chart ---- */
 
+/* "1.62e-3", "-" where there is no reading, "NaN" where it is no number. */
+static char *value_text(char out[48], bool there, double v, const char *fmt)
+{
+    if (!there) snprintf(out, 48, "-");
+    else if (!isfinite(v)) snprintf(out, 48, "%s", isnan(v) ? "NaN" : "inf");
+    else snprintf(out, 48, fmt, v);
+    char *e = strstr(out, "e-0");
+    if (e) memmove(e + 2, e + 3, strlen(e + 3) + 1);
+    return out;
+}
+
 static double last_of(const struct series *s)
 {
     for (int i = s->n; i-- > 0;)
@@ -88,7 +145,7 @@ static double last_of(const struct series *s)
 static void title(const struct app *a, struct grid *g, struct rect r)
 {
     const struct fold *f = &a->live.fold;
-    char train[32], val[32], text[128];
+    char train[48], val[48], text[128];
     int x = 1 + grid_text(g, r, 1, 0, STYLE_BRIGHT, text_of(metrics[a->live.metric].name));
     if (a->live.log) x += grid_text(g, r, x + 1, 0, STYLE_DIM, TEXT("(log)")) + 1;
     if (weights[a->live.smooth])
@@ -98,13 +155,13 @@ static void title(const struct app *a, struct grid *g, struct rect r)
     const char *fmt = a->live.metric == METRIC_LR      ? "%.2e"
                       : a->live.metric == METRIC_SPEED ? "%.0f"
                                                        : "%.3f";
-    number_text(train,
-                weights[a->live.smooth] ? chart_smoothed(charted(a), weights[a->live.smooth])
-                                        : last_of(charted(a)),
-                fmt);
+    value_text(train, charted(a)->n > 0,
+               weights[a->live.smooth] ? chart_smoothed(charted(a), weights[a->live.smooth])
+                                       : last_of(charted(a)),
+               fmt);
     if (a->live.metric == METRIC_LOSS) {
-        number_text(val, last_of(&f->validation), "%.3f");
-        snprintf(text, sizeof text, "val %s", val);
+        value_text(val, f->validation.n > 0, last_of(&f->validation), "%.3f");
+        snprintf(text, sizeof text, "o val %s", val);
         int end = r.w - 1;
         grid_right(g, r, end, 0, STYLE_SERIES_2, text_of(text));
         end -= text_columns(text_of(text)) + 2;
@@ -120,8 +177,9 @@ static void chart(const struct app *a, struct grid *g, struct rect r)
     struct chart_stage stages[FOLD_STAGES];
     for (int i = 0; i < f->n_stages; i++)
         stages[i] = (struct chart_stage){f->stages[i].from, f->stages[i].name};
-    const struct chart_line lines[] = {{charted(a), STYLE_SERIES_1, weights[a->live.smooth], true},
-                                       {&f->validation, STYLE_SERIES_2, 0, false}};
+    const struct chart_line lines[] = {
+        {charted(a), STYLE_SERIES_1, weights[a->live.smooth], true, 0},
+        {&f->validation, STYLE_SERIES_2, 0, false, 'o'}};
     struct chart c = {.lines = lines,
                       .n = a->live.metric == METRIC_LOSS ? 2 : 1,
                       .stages = stages,
@@ -179,21 +237,21 @@ static int reading(struct grid *g, struct rect r, int x, int y, const char *labe
 
 static void numbers(const struct app *a, struct grid *g, struct rect r)
 {
+    static const struct {
+        const char *label;
+        int columns;
+    } labels[6] = {{"lr", 7}, {"grad", 5}, {"tok/s", 7}, {"step", 6}, {"MFU", 6}, {"HFU", 6}};
     const struct fold *f = &a->live.fold;
     const struct event *e = &f->last;
     char text[6][48], number[32];
     bool any = f->step > 0 && e->kind == EV_STEP;
-    number_text(text[0], any ? e->step.lr : NAN, "%.2e");
-    number_text(text[1], any ? e->step.grad_norm : NAN, "%.3f");
+    value_text(text[0], any && step_has(e, "lr"), e->step.lr, "%.2e");
+    value_text(text[1], any && step_has(e, "grad_norm"), e->step.grad_norm, "%.3f");
     snprintf(text[2], sizeof text[2], "%s",
              f->speed > 0 ? text_count(number, (int64_t)(f->speed + 0.5)) : "-");
-    number_text(text[3], f->seconds > 0 ? f->seconds : NAN, "%.2f s");
-    number_text(text[4], any && step_has(e, "mfu") ? 100 * e->step.mfu : NAN, "%.1f %%");
-    number_text(text[5], any && step_has(e, "hfu") ? 100 * e->step.hfu : NAN, "%.1f %%");
-    static const struct {
-        const char *label;
-        int columns;
-    } labels[6] = {{"lr", 8}, {"grad", 5}, {"tok/s", 7}, {"step", 6}, {"MFU", 6}, {"HFU", 6}};
+    value_text(text[3], f->seconds > 0, f->seconds, "%.2f s");
+    value_text(text[4], any && step_has(e, "mfu"), 100 * e->step.mfu, "%.1f %%");
+    value_text(text[5], any && step_has(e, "hfu"), 100 * e->step.hfu, "%.1f %%");
     int x = 1, y = 0;
     for (int i = 0; i < 6; i++) {
         if (i == 3 && r.h > 1 && r.w < 76) {
@@ -223,7 +281,7 @@ static void progress(const struct app *a, struct grid *g, struct rect r)
     grid_bar(g, r, x, 0, bar, share, STYLE_ACCENT, SIGN_FULL);
     x += bar + 1;
     x += grid_printf(g, r, x, 0, STYLE_BRIGHT, "%3.0f %%", 100 * share) + 2;
-    if (s->buckets > 1) {
+    if (s->buckets > 1 && r.w >= 60) {
         int64_t bucket = step_has(&f->last, "bucket") ? f->last.step.bucket + 1 : 0;
         x += grid_printf(g, r, x, 0, STYLE_PLAIN, "bucket %lld/%lld", (long long)bucket,
                          (long long)s->buckets) +
@@ -236,6 +294,8 @@ static void progress(const struct app *a, struct grid *g, struct rect r)
     else
         snprintf(text, sizeof text, "step %lld of %lld, %s", (long long)f->step,
                  (long long)f->steps, text_seconds(left, f->spent));
+    if (x + text_columns(text_of(text)) >= r.w && fold_lives(f) && isfinite(seconds))
+        snprintf(text, sizeof text, "%s left", text_seconds(left, seconds));
     if (x + text_columns(text_of(text)) < r.w) grid_text(g, r, x, 0, STYLE_PLAIN, text_of(text));
 }
 
@@ -243,36 +303,42 @@ static void progress(const struct app *a, struct grid *g, struct rect r)
 static void memory(const struct app *a, struct grid *g, struct rect r)
 {
     static const struct {
-        const char *name;
+        const char *name, *brief;
         enum style style;
         enum owner owners[2];
-    } rows[] = {{"weights", STYLE_SERIES_1, {OWN_WEIGHTS, OWN_WEIGHTS}},
-                {"master+moments", STYLE_SERIES_2, {OWN_MASTERS, OWN_MOMENTS}},
-                {"gradients", STYLE_SERIES_3, {OWN_GRADIENTS, OWN_GRADIENTS}},
-                {"activations", STYLE_SERIES_4, {OWN_ACTIVATIONS, OWN_ACTIVATIONS}},
-                {"other", STYLE_SERIES_5, {OWN_CACHE, OWN_WORKSPACE}}};
+    } rows[] = {{"weights", "weights", STYLE_SERIES_1, {OWN_WEIGHTS, OWN_WEIGHTS}},
+                {"master+moments", "optim", STYLE_SERIES_2, {OWN_MASTERS, OWN_MOMENTS}},
+                {"gradients", "grads", STYLE_SERIES_3, {OWN_GRADIENTS, OWN_GRADIENTS}},
+                {"activations", "activ", STYLE_SERIES_4, {OWN_ACTIVATIONS, OWN_ACTIVATIONS}},
+                {"other", "other", STYLE_SERIES_5, {OWN_CACHE, OWN_WORKSPACE}}};
     const struct fold *f = &a->live.fold;
     char bytes[16];
     double all = 0;
+    int wide = 0, brief = 0;
     for (int o = 0; o < OWNERS; o++) all += (double)f->owned[o];
     bool peak = step_has(&f->last, "memory");
-    int x = 1 + grid_text(g, r, 1, 0, STYLE_DIM, TEXT("memory ")), names = 0;
+    int x = 1 + grid_text(g, r, 1, 0, STYLE_DIM, TEXT("memory "));
     x += grid_text(g, r, x, 0, STYLE_BRIGHT,
                    text_of(peak ? text_bytes(bytes, f->last.step.memory) : "-")) +
          2;
-    for (size_t i = 0; i < COUNT(rows); i++) names += (int)strlen(rows[i].name) + 2;
-    bool named = r.w - x - names >= 10;
-    int room = r.w - x - (named ? names : 10) - 8;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        wide += (int)strlen(rows[i].name) + 2;
+        brief += (int)strlen(rows[i].brief) + 2;
+    }
+    bool whole = r.w - x - wide - 8 >= 20, named = r.w - x - brief - 8 >= 8;
+    int room = r.w - x - (whole ? wide : named ? brief : 5) - 8;
     for (size_t i = 0; i < COUNT(rows) && all > 0 && room > 0; i++) {
         double part =
             (double)f->owned[rows[i].owners[0]] +
             (rows[i].owners[0] != rows[i].owners[1] ? (double)f->owned[rows[i].owners[1]] : 0);
         int columns = (int)(part / all * room + 0.5);
         if (part <= 0) continue;
-        if (named) x += grid_text(g, r, x, 0, STYLE_DIM, text_of(rows[i].name)) + 1;
-        else x += grid_text(g, r, x, 0, STYLE_DIM, (struct text){rows[i].name, 1});
-        grid_bar(g, r, x, 0, columns < 1 ? 1 : columns, 1, rows[i].style, SIGN_BAR);
-        x += (columns < 1 ? 1 : columns) + 1;
+        if (columns < 1) columns = 1;
+        if (whole || named)
+            x +=
+                grid_text(g, r, x, 0, STYLE_DIM, text_of(whole ? rows[i].name : rows[i].brief)) + 1;
+        grid_bar(g, r, x, 0, columns, 1, rows[i].style, SIGN_BAR);
+        x += columns + 1;
     }
     if (peak && all > 0)
         grid_text(g, r, x, 0, STYLE_DIM,
@@ -284,15 +350,25 @@ static void memory(const struct app *a, struct grid *g, struct rect r)
 static void device(const struct app *a, struct grid *g, struct rect r)
 {
     const struct fold *f = &a->live.fold;
-    char cpu[32], threads[32];
-    number_text(threads, f->threads > 0 ? (double)f->threads : NAN, "%.0f");
-    number_text(cpu, fold_lives(f) ? 100 * f->cpu : NAN, "%.0f %%");
+    char text[4][48];
+    bool lives = fold_lives(f);
+    value_text(text[0], f->threads > 0, (double)f->threads, "%.0f");
+    value_text(text[1], lives && isfinite(f->cpu), 100 * f->cpu, "%.0f %%");
+    value_text(text[2], lives && isfinite(a->live.celsius), a->live.celsius,
+               a->glyphs == GLYPHS_ASCII ? "%.0f C"
+                                         : "%.0f \xC2\xB0"
+                                           "C");
+    value_text(text[3], lives && isfinite(a->live.watts), a->live.watts, "%.0f W");
     int x =
         1 + grid_fit(g, r, 1, 0, r.w / 3, STYLE_PLAIN, text_of(f->device[0] ? f->device : "-")) + 2;
-    x = reading(g, r, x, 0, "threads", threads, 2);
-    x = reading(g, r, x, 0, "busy", cpu, 5);
-    if (f->isa[0])
-        x += grid_printf(g, r, x, 0, STYLE_DIM, "%s %s %s", f->backend, f->isa, f->dtype);
+    x = reading(g, r, x, 0, "threads", text[0], 1);
+    x = reading(g, r, x, 0, "busy", text[1], 5);
+    x = reading(g, r, x, 0, "temp", text[2], 5);
+    x = reading(g, r, x, 0, "power", text[3], 4);
+    char kernels[80];
+    snprintf(kernels, sizeof kernels, "%s %s", f->isa, f->dtype);
+    if (f->isa[0] && x + text_columns(text_of(kernels)) < r.w)
+        grid_text(g, r, x, 0, STYLE_DIM, text_of(kernels));
 }
 
 static void quiz(const struct app *a, struct grid *g, struct rect r)
@@ -320,7 +396,7 @@ static void quiz(const struct app *a, struct grid *g, struct rect r)
     if (f->best_step < 0) return;
     char text[96];
     snprintf(text, sizeof text, "best val %.3f at step %lld%s", f->best_loss,
-             (long long)f->best_step, f->saved_step == f->best_step ? ", saved" : "");
+             (long long)f->best_step, f->best_saved ? ", saved" : "");
     if (x + text_columns(text_of(text)) < r.w)
         grid_right(g, r, r.w - 1, 0, STYLE_PLAIN, text_of(text));
 }
@@ -356,27 +432,6 @@ static void formula(struct grid *g, struct rect r)
         "measured (`hone doctor`). f closes this.";
     grid_clear(g, r);
     grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, STYLE_PLAIN, TEXT(text));
-}
-
-/* How a run that is not at work stands, and what to press. */
-static void state(const struct app *a, struct grid *g, struct rect r)
-{
-    static const char *const presses[RUN_STATES] = {
-        [RUN_PAUSED] = "p goes on, S saves and ends it",
-        [RUN_STOPPED] = "r resumes it, c chats with it",
-        [RUN_DONE] = "c chats with it",
-        [RUN_FAILED] = "r resumes it from its newest checkpoint",
-        [RUN_LOST] = "its engine is gone: r resumes it from its newest checkpoint"};
-    const struct fold *f = &a->live.fold;
-    char text[800], saved[96] = "", held[64] = "";
-    if (f->held) snprintf(held, sizeof held, "log not on disk: %lld events. ", (long long)f->held);
-    if (f->saved_step >= 0 && f->state != RUN_PAUSED)
-        snprintf(saved, sizeof saved, " Newest checkpoint: %s.", f->saved);
-    snprintf(text, sizeof text, "%s%s%s%s.%s%s%s", held, run_state_name(f->state),
-             presses[f->state] ? ": " : "", presses[f->state] ? presses[f->state] : "", saved,
-             f->why[0] ? " " : "", f->why);
-    grid_wrap(g, rect_clip(r, (struct rect){1, 0, r.w - 2, r.h}), 0, state_style(f->state),
-              text_of(text));
 }
 
 void live_draw(const struct app *a, struct grid *g, const struct pane *p)

@@ -12,6 +12,7 @@ void world_start(struct world *w, struct app *a, struct term *t, const struct pl
     *w = (struct world){
         .app = a, .term = t, .places = p, .arena = arena_make(0), .client_arena = arena_make(0)};
     for (int i = 0; i < JOBS; i++) w->jobs[i] = JOB_IDLE;
+    sensors_find(&w->sensors, "/sys");
 }
 
 void world_end(struct world *w)
@@ -266,6 +267,9 @@ static void slow_news(struct world *w, double now)
         }
     }
     a->live.fold.cpu = cpu_cores(w, now);
+    struct sensor_readings sensed = sensors_read(&w->sensors, now);
+    a->live.celsius = sensed.celsius;
+    a->live.watts = sensed.watts;
     a->dirty = true;
 }
 

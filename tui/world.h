@@ -6,6 +6,7 @@
  * may be NULL. */
 #ifndef HONE_WORLD_H
 #define HONE_WORLD_H
+#include "engine/run/sensors.h"
 #include "tui/app.h"
 #include "tui/job.h"
 #include "tui/term.h"
@@ -20,6 +21,7 @@ struct world {
     struct follower follower; bool following;
     struct client *client; struct arena client_arena;
     double slow;                           /* when slow things (lists, loads) were looked at */
+    struct sensors sensors;
     double cpu_at; long long cpu_ticks;    /* the last reading of the engine's process */
     bool quit, stopping;                   /* stopping: a run was asked to save and end */
     /* the last wish failed: those after it, leaving among them, are dropped */

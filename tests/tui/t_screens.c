@@ -524,6 +524,111 @@ static void a_streamed_answer_joins_split_characters(void **state)
     arena_drop(&a);
 }
 
+static const char *shown_now(struct app *app, struct arena *a)
+{
+    struct grid g = {0};
+    struct buf b = buf_make(a);
+    view_draw(app, &g);
+    grid_print(&g, false, &b);
+    grid_drop(&g);
+    return b.p;
+}
+
+static void a_run_that_is_not_at_work_says_what_to_press(void **state)
+{
+    static const struct {
+        enum run_state state;
+        const char *why, *says[3];
+    } rows[] = {{RUN_PAUSED,
+                 "paused by anna",
+                 {"Paused after step 332: paused by anna.", "p goes on", "S saves"}},
+                {RUN_STOPPED, "", {"Stopped after step 332 of 680", "r goes on", "ckpt/000300"}},
+                {RUN_DONE, "all steps", {"Done.", "c chats", "hone export demo-0007"}},
+                {RUN_FAILED,
+                 "the disk is full",
+                 {"Failed: the disk is full.", "r tries again", "ckpt/000300"}},
+                {RUN_LOST, "", {"gone without a word", "r goes on", "ckpt/000300"}}};
+    struct arena a = arena_make(0);
+    struct app *app = NEW(&a, struct app);
+    (void)state;
+    full(app, &a);
+    app->screen = SCREEN_LIVE;
+    app->w = 120;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        app->live.fold.state = rows[i].state;
+        snprintf(app->live.fold.why, sizeof app->live.fold.why, "%s", rows[i].why);
+        const char *shown = shown_now(app, &a);
+        for (size_t k = 0; k < COUNT(rows[i].says); k++)
+            if (!strstr(shown, rows[i].says[k]))
+                fail_msg("%s lacks \"%s\":\n%s", run_state_name(rows[i].state), rows[i].says[k],
+                         shown);
+    }
+    app->live.fold.saved_step = -1;
+    assert_non_null(strstr(shown_now(app, &a), "r goes on from its beginning"));
+    app_drop(app);
+    arena_drop(&a);
+}
+
+static void a_reading_that_is_no_number_is_nan_and_one_that_is_not_there_a_dash(void **state)
+{
+    struct arena a = arena_make(0);
+    struct app *app = NEW(&a, struct app);
+    struct event e = {.kind = EV_STEP,
+                      .t = 1,
+                      .has = EVENT_ALL,
+                      .step = {.step = 333,
+                               .loss = NAN,
+                               .lr = 1e-4,
+                               .grad_norm = INFINITY,
+                               .tokens = 10,
+                               .trained = 5,
+                               .seconds = 0.5,
+                               .memory = 10}};
+    (void)state;
+    full(app, &a);
+    app->screen = SCREEN_LIVE;
+    for (int i = 0; i < event_infos[EV_STEP].n; i++)
+        if (strcmp(event_infos[EV_STEP].fields[i].name, "mfu") == 0) e.has &= ~(1u << i);
+    fold_event(&app->live.fold, &e);
+    const char *shown = shown_now(app, &a);
+    assert_non_null(strstr(shown, "train NaN"));
+    assert_non_null(strstr(shown, "grad inf"));
+    assert_non_null(strstr(shown, "MFU -"));
+    assert_non_null(strstr(shown, "lr 1.00e-4"));
+    assert_non_null(strstr(shown, "temp -"));
+    app->live.celsius = 70.2;
+    app->live.watts = 45;
+    shown = shown_now(app, &a);
+    assert_true(strstr(shown, "temp 70 \xC2\xB0"
+                              "C") &&
+                strstr(shown, "power 45 W"));
+    app_drop(app);
+    arena_drop(&a);
+}
+
+static void the_best_checkpoint_is_still_saved_when_a_newer_one_is(void **state)
+{
+    struct fold *f = calloc(1, sizeof *f);
+    struct event best = {
+        .kind = EV_VALIDATION, .has = EVENT_ALL, .validation = {.step = 10, .loss = 1, .best = 1}};
+    struct event saved = {
+        .kind = EV_SAVED, .has = EVENT_ALL, .saved = {.step = 10, .path = TEXT("ckpt/000010")}};
+    (void)state;
+    fold_start(f, "/runs/x");
+    fold_event(f, &best);
+    assert_false(f->best_saved);
+    fold_event(f, &saved);
+    assert_true(f->best_saved);
+    saved.saved.step = 20;
+    fold_event(f, &saved);
+    assert_true(f->best_saved);
+    best.validation = (__typeof__(best.validation)){.step = 30, .loss = 0.5, .best = 1};
+    fold_event(f, &best);
+    assert_false(f->best_saved);
+    fold_drop(f);
+    free(f);
+}
+
 /* ---- the fold ---- */
 
 static void what_was_lived_after_the_resumed_step_is_forgotten(void **state)
@@ -600,6 +705,9 @@ int main(void)
         cmocka_unit_test(the_chat_key_means_the_open_run_where_nobody_was_chosen),
         cmocka_unit_test(letters_are_text_while_a_field_has_the_keyboard),
         cmocka_unit_test(a_streamed_answer_joins_split_characters),
+        cmocka_unit_test(a_run_that_is_not_at_work_says_what_to_press),
+        cmocka_unit_test(a_reading_that_is_no_number_is_nan_and_one_that_is_not_there_a_dash),
+        cmocka_unit_test(the_best_checkpoint_is_still_saved_when_a_newer_one_is),
         cmocka_unit_test(what_was_lived_after_the_resumed_step_is_forgotten),
         cmocka_unit_test(following_gives_what_reading_at_once_gives)};
     return cmocka_run_group_tests_name("screens", tests, setup, NULL);
