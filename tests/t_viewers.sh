@@ -80,13 +80,18 @@ wait
 # Places are few, and who says nothing loses its own.
 "$hone" train "$dir/full.yaml" --run-dir "$dir/places" --set stages.1.max_steps=1000000 --set eval.every_steps=0 --set save.every_steps=0 > "$dir/out" 2>&1 &
 wait_for 30 grep -qs '"step":9,' "$dir/places/events.jsonl"
-python3 "$dir/clients.py" "$dir/places" "$version" silent 64 > "$dir/clients.many" 2>&1 &
-viewers=$!
-wait_for 10 [ -s "$dir/clients.many" ]
+hold() { # hold KIND: all places are taken by such clients
+    python3 "$dir/clients.py" "$dir/places" "$version" "$1" 64 > "$dir/clients.$1.64" 2>&1 &
+    viewers=$!
+    wait_for 20 [ -s "$dir/clients.$1.64" ]
+}
+hold greeted
 refused() { ! "$hone" pause "$dir/places" > "$dir/out" 2>&1 && grep -q "64 screens and commands are attached" "$dir/out"; }
-check "the sixty-fifth is told so" refused
+check "the sixty-fifth is told so" wait_for 20 refused
+kill -9 $viewers; wait $viewers 2> /dev/null
+hold silent
 takes() { "$hone" pause "$dir/places" > "$dir/out" 2>&1; }
-check "sixty-four that say nothing give their places back" wait_for 20 takes
+check "sixty-four that say nothing give their places back" wait_for 30 takes
 kill -9 $viewers
 "$hone" stop "$dir/places" > "$dir/out" 2>&1
 wait
