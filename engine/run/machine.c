@@ -35,7 +35,8 @@ static void put_info(struct buf *b, const struct device_info *d)
                    {"pack_cols", d->pack_cols},
                    {"pack_f32", d->pack_copies[F32]},
                    {"pack_bf16", d->pack_copies[BF16]},
-                   {"scratch_per_thread", (int64_t)d->scratch_per_thread}};
+                   {"scratch_per_thread", (int64_t)d->scratch_per_thread},
+                   {"scratch_shared", (int64_t)d->scratch_shared}};
     for (size_t i = 0; i < COUNT(texts); i++) {
         json_put_key(b, texts[i].key);
         json_put_text(b, text_of(texts[i].text));
@@ -88,7 +89,8 @@ static void copy_text(char *to, size_t size, const struct json *o, const char *k
 static bool read_info(struct device_info *d, const struct json *o, const char *where,
                       struct err *err)
 {
-    int64_t threads = 0, rows = 0, cols = 0, f32 = 0, bf16 = 0, scratch = 0, fast = 0;
+    int64_t threads = 0, rows = 0, cols = 0, f32 = 0, bf16 = 0, scratch = 0, shared = 0,
+            fast = 0;
     copy_text(d->backend, sizeof d->backend, o, "backend");
     copy_text(d->name, sizeof d->name, o, "name");
     copy_text(d->isa, sizeof d->isa, o, "isa");
@@ -100,7 +102,8 @@ static bool read_info(struct device_info *d, const struct json *o, const char *w
         !json_get_int(&cols, o, "pack_cols", 1, 1 << 20, where, err) ||
         !json_get_int(&f32, o, "pack_f32", 0, 8, where, err) ||
         !json_get_int(&bf16, o, "pack_bf16", 0, 8, where, err) ||
-        !json_get_int(&scratch, o, "scratch_per_thread", 0, INT64_MAX, where, err))
+        !json_get_int(&scratch, o, "scratch_per_thread", 0, INT64_MAX, where, err) ||
+        !json_get_int(&shared, o, "scratch_shared", 0, INT64_MAX, where, err))
         return false;
     if (!threads || !rows || !cols)
         return fail(err, "%s: threads, pack_rows or pack_cols is missing", where);
@@ -112,6 +115,7 @@ static bool read_info(struct device_info *d, const struct json *o, const char *w
     d->pack_copies[F32] = (int)f32;
     d->pack_copies[BF16] = (int)bf16;
     d->scratch_per_thread = (size_t)scratch;
+    d->scratch_shared = (size_t)shared;
     return true;
 }
 
