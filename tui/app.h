@@ -275,6 +275,8 @@ struct form_row *form_here(struct app *a);
 bool form_check(struct app *a, struct text out, char problem[400]);
 void form_choose(struct app *a, int choice);               /* of the field at the cursor */
 int form_choices(const struct app *a, struct text *out, int most);
+/* Is this folder the base model already, however the profile says it? */
+bool form_has_model(const struct app *a, const char *path);
 /* form_rows.c: the rows anew, after a change of text or folding */
 void form_build(struct app *a);
 /* form_lists.c: datasets and stages as entries, and lists with marks */

@@ -120,6 +120,10 @@ static void marks(struct grid *g, struct rect r, const struct plot *p, const str
 static void number(char out[16], double v)
 {
     double size = fabs(v);
+    if (size < 1e-12) {
+        snprintf(out, 16, "0");
+        return;
+    }
     snprintf(out, 16,
              size != 0 && (size < 0.001 || size >= 99999) ? "%.0e"
              : size < 0.1                                 ? "%.4f"
@@ -164,10 +168,10 @@ static void axis(struct grid *g, struct rect r, const struct plot *p, const stru
             for (int row = 0; row <= y; row++)
                 if (row == y || p->dots[(size_t)row * (size_t)p->w + (size_t)x] == 0)
                     grid_sign(g, plot, x, row, STYLE_DIM, SIGN_BORDER);
-        if (next - x > 4) {
+        int room = next - x - 3, wanted = text_columns(text_of(c->stages[i].name));
+        if (room >= wanted || room >= 6) {
             int n = grid_text(g, plot, x + 1, y, STYLE_PLAIN, TEXT(" "));
-            n += grid_fit(g, plot, x + 1 + n, y, next - x - 3, STYLE_PLAIN,
-                          text_of(c->stages[i].name));
+            n += grid_fit(g, plot, x + 1 + n, y, room, STYLE_PLAIN, text_of(c->stages[i].name));
             grid_text(g, plot, x + 1 + n, y, STYLE_PLAIN, TEXT(" "));
         }
     }

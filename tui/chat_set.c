@@ -110,11 +110,8 @@ void act_complete_setting(struct app *a)
     struct edit *e = &a->chat.edit;
     const char *first = NULL;
     size_t same = 0;
-    if (e->text.n == 0 || e->text.p[0] != '/') {
-        act_next_screen(a);
-        return;
-    }
-    if (strchr(e->text.p, ' ')) return;
+    if (e->text.n == 0) act_next_screen(a);
+    if (e->text.n == 0 || e->text.p[0] != '/' || strchr(e->text.p, ' ')) return;
     for (size_t i = 0; i < COUNT(settings); i++) {
         if (!begins(&settings[i], e->text.p + 1)) continue;
         size_t k = 0;

@@ -118,6 +118,11 @@ static bool same_path(const char *a, const char *b)
     return strcmp(plain[0], plain[1]) == 0;
 }
 
+bool form_has_model(const struct app *a, const char *path)
+{
+    return same_path(path, a->profile.profile.base_model);
+}
+
 void app_profile(struct app *a, const char *path, struct text source)
 {
     struct profile_show *p = &a->profile;
@@ -142,7 +147,7 @@ void app_profile(struct app *a, const char *path, struct text source)
     }
     changed(a);
     if (p->wanted_model[0]) {
-        if (!same_path(p->wanted_model, p->profile.base_model) &&
+        if (!form_has_model(a, p->wanted_model) &&
             profile_text_set(&out, p->source, "base_model", p->wanted_model, &p->texts, &err))
             form_change(a, out);
         p->wanted_model[0] = 0;

@@ -230,6 +230,20 @@ int grid_fit(struct grid *g, struct rect r, int x, int y, int columns, enum styl
     return n + 1;
 }
 
+int grid_fit_end(struct grid *g, struct rect r, int x, int y, int columns, enum style s,
+                 struct text t)
+{
+    if (columns < 2 || text_columns(t) <= columns) return grid_fit(g, r, x, y, columns, s, t);
+    while (t.n && text_columns(t) > columns - 1) {
+        int32_t code;
+        int n = utf8_decode(t.p, t.n, &code);
+        t.p += n;
+        t.n -= (size_t)n;
+    }
+    int used = grid_sign(g, r, x, y, s, SIGN_MORE);
+    return used + grid_text(g, r, x + used, y, s, t);
+}
+
 void grid_right(struct grid *g, struct rect r, int x, int y, enum style s, struct text t)
 {
     grid_text(g, r, x - text_columns(t), y, s, t);

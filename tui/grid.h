@@ -66,6 +66,9 @@ int grid_printf(struct grid *g, struct rect r, int x, int y, enum style s, const
     ...) PRINTF_LIKE(6, 7);
 /* At most `columns` of it, the last one a sign that there is more. Returns the columns used. */
 int grid_fit(struct grid *g, struct rect r, int x, int y, int columns, enum style s, struct text t);
+/* The same for a path: its end is kept, the sign stands first. */
+int grid_fit_end(struct grid *g, struct rect r, int x, int y, int columns, enum style s,
+    struct text t);
 /* So that it ends before column x. */
 void grid_right(struct grid *g, struct rect r, int x, int y, enum style s, struct text t);
 /* Broken at blanks (anywhere between wide characters) to the rectangle's width, from row y on;

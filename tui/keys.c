@@ -146,7 +146,7 @@ const struct binding bindings[] = {
     {CTRL('g'), 0, "edit-message", KEYS_TYPING, "", "Opens the message in $EDITOR.",
      act_edit_message, NULL},
     {K_TAB, 0, "complete-setting", KEYS_TYPING, "",
-     "Completes a line that begins with /; else the next screen.", act_complete_setting, NULL},
+     "Completes a line that begins with /; from an empty one, the next screen.", act_complete_setting, NULL},
     {K_PAGE_UP, 0, "chat-up", KEYS_TYPING, "", "Scrolls the conversation up.", act_page_up, NULL},
     {K_PAGE_DOWN, 0, "chat-down", KEYS_TYPING, "", "Scrolls the conversation down.", act_page_down,
      NULL},

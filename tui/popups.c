@@ -118,30 +118,40 @@ void confirm_popup(const struct app *a, struct grid *g, struct rect r)
 
 /* ---- lists ---- */
 
+/* The list, and below it all that the profile at the cursor says of itself. */
+enum { PRESET_ROWS = 3 };
+
 void presets_size(const struct app *a, int *w, int *h)
 {
     *w = 90;
-    *h = a->n_presets > 0 ? a->n_presets : 2;
+    *h = a->n_presets > 0 ? a->n_presets + PRESET_ROWS + 1 : 2;
+}
+
+static void preset_row(struct grid *g, struct rect r, int y, const struct preset *p, bool here)
+{
+    int name = r.w < 50 ? r.w - 2 : 24;
+    int n = grid_fit(g, r, 2, y, name, STYLE_BRIGHT, text_of(p->name)) + 4;
+    if (n < 24) n = 24;
+    grid_fit(g, r, n, y, r.w - n, STYLE_DIM, text_of(p->about));
+    if (!here) return;
+    grid_paint(g, rect_clip(r, (struct rect){0, y, r.w, 1}), STYLE_SELECTED);
+    grid_sign(g, r, 0, y, STYLE_SELECTED, SIGN_CURSOR);
 }
 
 void presets_popup(const struct app *a, struct grid *g, struct rect r)
 {
     if (a->n_presets == 0) {
         view_empty(g, r,
-                   "No profiles here. `:` write-as makes one, or copy one from "
-                   "profiles/.");
+                   "No profiles here. They are looked for where hone is installed, in this folder "
+                   "and its profiles/, and in your own.");
         return;
     }
+    int below = r.h > PRESET_ROWS + 4 ? PRESET_ROWS + 1 : 0;
     struct list l = a->pick;
-    list_show(&l, a->n_presets, r.h);
-    for (int i = l.top; i < a->n_presets && i - l.top < r.h; i++) {
-        int y = i - l.top;
-        int n = grid_fit(g, r, 2, y, 24, STYLE_BRIGHT, text_of(a->presets[i].name));
-        grid_fit(g, r, n + 4 > 24 ? n + 4 : 24, y, r.w - (n + 4 > 24 ? n + 4 : 24), STYLE_DIM,
-                 text_of(a->presets[i].about));
-        if (i == l.at) {
-            grid_paint(g, rect_clip(r, (struct rect){0, y, r.w, 1}), STYLE_SELECTED);
-            grid_sign(g, r, 0, y, STYLE_SELECTED, SIGN_CURSOR);
-        }
-    }
+    list_show(&l, a->n_presets, r.h - below);
+    for (int i = l.top; i < a->n_presets && i - l.top < r.h - below; i++)
+        preset_row(g, r, i - l.top, &a->presets[i], i == l.at);
+    if (below && l.at < a->n_presets)
+        grid_wrap(g, rect_clip(r, (struct rect){0, r.h - PRESET_ROWS, r.w, PRESET_ROWS}), 0,
+                  STYLE_PLAIN, text_of(a->presets[l.at].about));
 }

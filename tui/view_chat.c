@@ -163,8 +163,8 @@ void chat_start(struct app *a, const char *spec, const char *name, bool training
         c->file[0] = 0;
         c->fresh = true;
     }
-    snprintf(c->spec, sizeof c->spec, "%s", spec);
-    snprintf(c->name, sizeof c->name, "%s", name);
+    if (spec != c->spec) snprintf(c->spec, sizeof c->spec, "%s", spec);
+    if (name != c->name) snprintf(c->name, sizeof c->name, "%s", name);
     c->problem[0] = 0;
     c->opening = true;
     c->open = c->answering = c->has_adapter = c->adapter_off = c->send_when_ready = false;
@@ -172,7 +172,7 @@ void chat_start(struct app *a, const char *spec, const char *name, bool training
     c->typing = true;
     c->step = -1;
     c->half_n = 0;
-    wish(a, WISH_CHAT_OPEN, spec, training);
+    wish(a, WISH_CHAT_OPEN, c->spec, training);
     app_go(a, SCREEN_CHAT);
 }
 
@@ -256,8 +256,8 @@ void app_reply(struct app *a, const struct reply *r)
         answered(c, "gone", NULL);
         c->open = c->opening = c->send_when_ready = false;
         if (c->n_lines)
-            app_notice(a, STYLE_BAD, "%.*s Enter asks its newest weights.", (int)r->text.n,
-                       r->text.p);
+            app_notice(a, STYLE_BAD, "%.*s%s The next message opens it again.", (int)r->text.n,
+                       r->text.p, r->text.n && r->text.p[r->text.n - 1] == '.' ? "" : ".");
         else snprintf(c->problem, sizeof c->problem, "%.*s", (int)r->text.n, r->text.p);
         keep(a);
     }

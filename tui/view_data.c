@@ -10,16 +10,6 @@
 
 enum { PANE_HEAD, PANE_TEXT, PANE_SOURCE, PANE_SHARES };
 
-int data_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
-{
-    (void)a;
-    int n = pane_rows(out, 0, PANE_HEAD, &r, r.h >= 9 ? 2 : 1);
-    int source = r.h >= 12 ? 3 : r.h >= 8 ? 2 : r.h >= 4 ? 1 : 0, shares = r.h >= 4 ? 1 : 0;
-    n = pane_rows(out, n, PANE_TEXT, &r, r.h - source - shares);
-    n = pane_rows(out, n, PANE_SOURCE, &r, source);
-    return pane_rows(out, n, PANE_SHARES, &r, r.h);
-}
-
 /* ---- reading ---- */
 
 static double num(const struct json *o, const char *key)
@@ -73,6 +63,25 @@ void app_preview(struct app *a, struct text source, const char *error)
     double of = num(w, "of"), stages = num(d->preview, "stages");
     d->of = isnan(of) ? 0 : (int64_t)of;
     d->of_stages = isnan(stages) ? a->profile.profile.n_stages : (int)stages;
+}
+
+static const struct json *shown_source(const struct app *a)
+{
+    int n = count(a->data.preview, "sources");
+    return item(a->data.preview, "sources", n ? a->data.source % n : 0);
+}
+
+/* ---- layout ---- */
+
+int data_layout(const struct app *a, struct rect r, struct pane out[PANES_MOST])
+{
+    const struct json *s = shown_source(a);
+    bool bad = num(s, "bad") > 0;
+    int n = pane_rows(out, 0, PANE_HEAD, &r, r.h >= 9 ? 2 : 1);
+    int source = r.h >= 12 && bad ? 3 : r.h >= 8 ? 2 : r.h >= 4 ? 1 : 0, shares = r.h >= 4 ? 1 : 0;
+    n = pane_rows(out, n, PANE_TEXT, &r, r.h - source - shares);
+    n = pane_rows(out, n, PANE_SOURCE, &r, source);
+    return pane_rows(out, n, PANE_SHARES, &r, r.h);
 }
 
 /* ---- drawing ---- */
@@ -165,9 +174,7 @@ static void lengths(struct grid *g, struct rect r, const struct json *s)
 /* What became of a dataset's rows; how long they are; the first one that could not be read. */
 static void source(const struct app *a, struct grid *g, struct rect r)
 {
-    const struct data_show *d = &a->data;
-    int n = count(d->preview, "sources");
-    const struct json *s = item(d->preview, "sources", n ? d->source % n : 0);
+    const struct json *s = shown_source(a);
     char v[8][32], text[400];
     if (!s) return;
     struct text name = str(s, "name");

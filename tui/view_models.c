@@ -220,7 +220,8 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     for (int i = 0; i < m->n; i++) usable += !m->all[i].unusable;
     int x = 1 + grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Base models"));
     if (m->filter[0]) grid_printf(g, r, x + 2, 0, STYLE_ACCENT, "filter: %s", m->filter);
-    snprintf(text, sizeof text, m->loading ? "looking ..." : "%d models, %d usable", m->n, usable);
+    snprintf(text, sizeof text, m->loading ? "looking ..." : "%d model%s, %d usable", m->n,
+             m->n == 1 ? "" : "s", usable);
     grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
     grid_text(g, r, 3, 1, STYLE_DIM, TEXT("name"));
     grid_text(g, r, name + 3, 1, STYLE_DIM, TEXT("family  params"));
@@ -339,7 +340,10 @@ void act_use_model(struct app *a)
         app_go(a, SCREEN_PROFILE);
         return;
     }
-    if (!profile_text_set(&out, a->profile.source, "base_model", m->path, &a->profile.texts, &err))
+    if (form_has_model(a, m->path))
+        app_notice(a, STYLE_PLAIN, "%s is its base model already", m->name);
+    else if (!profile_text_set(&out, a->profile.source, "base_model", m->path, &a->profile.texts,
+                               &err))
         app_notice(a, STYLE_BAD, "%s", err.text);
     else form_change(a, out);
     app_go(a, SCREEN_PROFILE);

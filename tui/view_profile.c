@@ -46,7 +46,7 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     size_t home = a->places ? strlen(a->places->profiles) : 0;
     if (home && strncmp(path, a->places->profiles, home) == 0 && path[home] == '/')
         path += home + 1;
-    int x = 1 + grid_fit(g, r, 1, 0, r.w - 14, STYLE_BRIGHT, text_of(path));
+    int x = 1 + grid_fit_end(g, r, 1, 0, r.w - 14, STYLE_BRIGHT, text_of(path));
     if (p->edited) grid_text(g, r, x + 2, 0, STYLE_WARN, TEXT("* edited"));
 }
 
@@ -58,7 +58,8 @@ static void form_line(struct grid *g, struct rect r, int y, const struct form_ro
         grid_sign(g, r, x, y, STYLE_DIM, row->open ? SIGN_OPEN : SIGN_SHUT);
         x += 2 + grid_fit(g, r, x + 2, y, 18, STYLE_BRIGHT, text_of(row->label)) + 2;
         if (x < 20) x = 20;
-        grid_fit(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
+        if (row->kind == ROW_DATASET) grid_fit_end(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
+        else grid_fit(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
     } else {
         x += 2 +
              grid_fit(g, r, x + 2, y, r.w - x - 8, row->said ? STYLE_PLAIN : STYLE_DIM,
@@ -161,6 +162,7 @@ static char *millions(char out[16], double tokens)
     if (isnan(tokens)) snprintf(out, 16, "-");
     else if (tokens >= 1e9) snprintf(out, 16, "%.2fG", tokens / 1e9);
     else if (tokens >= 1e5) snprintf(out, 16, "%.1fM", tokens / 1e6);
+    else if (tokens >= 1e4) snprintf(out, 16, "%.0fk", tokens / 1e3);
     else snprintf(out, 16, "%.0f", tokens);
     return out;
 }

@@ -98,7 +98,7 @@ static void head(const struct app *a, struct grid *g, struct rect r)
     for (int i = 0; i < s->n; i++) live += run_state_lives(s->all[i].state);
     int x = 1 + grid_text(g, r, 1, 0, STYLE_BRIGHT, TEXT("Runs"));
     if (s->filter[0]) grid_printf(g, r, x + 2, 0, STYLE_ACCENT, "filter: %s", s->filter);
-    snprintf(text, sizeof text, "%d runs, %d at work", s->n, live);
+    snprintf(text, sizeof text, "%d run%s, %d at work", s->n, s->n == 1 ? "" : "s", live);
     grid_right(g, r, r.w - 1, 0, STYLE_DIM, text_of(text));
     grid_text(g, r, 3, 1, STYLE_DIM, TEXT("name"));
     grid_text(g, r, 3 + name, 1, STYLE_DIM, TEXT("state"));

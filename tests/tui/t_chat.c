@@ -222,6 +222,9 @@ static void a_question_to_a_model_that_is_gone_opens_it_again(void **s)
     app->n_wishes = 0;
     type("two\n");
     assert_int_equal(app->wishes[0].kind, WISH_CHAT_OPEN);
+    assert_string_equal(app->wishes[0].text, "/models/small");
+    assert_string_equal(app->chat.spec, "/models/small");
+    assert_string_equal(app->chat.name, "small");
     assert_int_equal(app->chat.n_lines, 2);
     app->n_wishes = 0;
     reply(REPLY_READY, "");

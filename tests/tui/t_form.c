@@ -430,6 +430,23 @@ static void a_preset_is_written_to_the_users_own_folder(void **s)
     assert_int_equal(app->wishes[0].kind, WISH_WRITE_PROFILE);
 }
 
+static void a_model_that_is_the_base_already_changes_nothing(void **s)
+{
+    (void)s;
+    app_models(app,
+               TEXT("{\"models\": [{\"name\": \"m\", \"path\": \"/p/x/../m\"}, {\"name\": \"n\", "
+                    "\"path\": \"/n\"}]}"),
+               NULL);
+    app_profile(app, "/p/a.yaml", text_of(with("base_model: m ", "base_model: ./m ")));
+    const char *before = arena_string(&arena, app->profile.source.p, app->profile.source.n);
+    app->screen = SCREEN_MODELS;
+    type("\n");
+    assert_true(text_is(app->profile.source, before) && app->screen == SCREEN_PROFILE);
+    app->screen = SCREEN_MODELS;
+    type("j\n");
+    is(with("base_model: m ", "base_model: /n "));
+}
+
 static void a_files_name_is_completed_and_others_are_named(void **s)
 {
     (void)s;
@@ -479,6 +496,7 @@ int main(void)
         FORM(space_and_signs_take_the_next_choice),
         FORM(in_another_folder_a_profile_means_the_same_files),
         FORM(a_preset_is_written_to_the_users_own_folder),
+        FORM(a_model_that_is_the_base_already_changes_nothing),
         FORM(a_files_name_is_completed_and_others_are_named),
         FORM(nothing_is_done_to_a_profile_that_is_wrong_already),
     };
