@@ -288,6 +288,8 @@ bool form_remove(struct app *a);                           /* false: the cursor 
 bool form_write_stage(struct app *a, struct text *source, struct arena *memory, struct err *err);
 bool form_rename(struct app *a, const struct form_row *r, struct text name, struct text *out,
     struct arena *memory, char problem[400]);
+/* The path without "." and "..", by its text alone. */
+void plain_path(char out[4096], const char *path);
 /* form_away.c: the text as it must be to mean the same in another file. */
 bool form_away(struct app *a, const char *to, struct text *out, struct arena *memory,
     struct err *err);

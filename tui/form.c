@@ -91,8 +91,7 @@ static void step_history(struct app *a, int by, const char *nothing)
 void act_undo(struct app *a) { step_history(a, -1, "nothing to take back"); }
 void act_redo(struct app *a) { step_history(a, 1, "nothing was taken back"); }
 
-/* The path without "." and "..", by its text alone. */
-static void plain_path(char out[4096], const char *path)
+void plain_path(char out[4096], const char *path)
 {
     size_t n = 0;
     for (const char *p = path; *p;) {
@@ -366,13 +365,22 @@ void act_edit_value(struct app *a)
     }
 }
 
+/* Of a mix whose shares are parts of one, a tenth; else one. */
+static struct text first_share(const struct app *a, const struct form_row *r)
+{
+    const struct stage *s = &a->profile.profile.stages[r->entry];
+    bool parts = s->n_mix > 1;
+    for (int i = 0; i < s->n_mix; i++) parts = parts && s->mix[i].share < 1;
+    return parts ? TEXT("0.1") : TEXT("1");
+}
+
 /* Space: the quickest change that the row knows. */
 void act_toggle(struct app *a)
 {
     const struct form_row *r = form_here(a);
     if (!r) return;
     if (r->key) act_fold(a);
-    else if (r->kind == ROW_SHARE) form_set(a, r->said ? (struct text){0} : TEXT("1"));
+    else if (r->kind == ROW_SHARE) form_set(a, r->said ? (struct text){0} : first_share(a, r));
     else if (r->field && profile_field_words(r->field)) form_marks(a);
     else if (has_choices(r->field)) next_choice(a, 1);
     else app_notice(a, STYLE_PLAIN, "Enter types a value; + and - step a number");

@@ -18,7 +18,9 @@ static bool fix(struct away *w, const char *path, const char *meant, struct err 
     if (said.n && strchr("\"'", said.p[0])) said.p++, said.n--;
     if (said.n == 0 || said.p[0] == '/' || said.p[0] == '~' || !meant || meant[0] != '/')
         return true;
-    return profile_text_set(&w->out, w->out, path, meant, w->a, err);
+    char plain[4096];
+    plain_path(plain, meant);
+    return profile_text_set(&w->out, w->out, path, plain, w->a, err);
 }
 
 static bool fix_quizzes(struct away *w, struct err *err)

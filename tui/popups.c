@@ -96,7 +96,8 @@ void leave_popup(const struct app *a, struct grid *g, struct rect r)
     const struct fold *f = &a->live.fold;
     char text[400];
     double share = f->steps > 0 ? 100.0 * (double)f->step / (double)f->steps : 0;
-    snprintf(text, sizeof text, "%s is %s (%.0f %%).", f->name, run_state_name(f->state), share);
+    snprintf(text, sizeof text, "%s is %s (%s%s%.0f %%).", f->name, run_state_name(f->state),
+             f->stage >= 0 ? f->stages[f->stage].name : "", f->stage >= 0 ? ", " : "", share);
     grid_fit(g, r, 0, 0, r.w, STYLE_BRIGHT, text_of(text));
     grid_fit(g, r, 0, 2, r.w, STYLE_PLAIN, TEXT("d    leave it running and come back with  hone"));
     grid_fit(g, r, 0, 3, r.w, STYLE_PLAIN, TEXT("s    stop it after saving a checkpoint"));

@@ -94,6 +94,12 @@ void do_remove(struct world *w, const struct wish *x)
 
 void do_order(struct world *w, const struct wish *x)
 {
+    static const char *const taken[ORDERS] = {
+        [ORDER_PAUSE] = "it pauses after this step",
+        [ORDER_CONTINUE] = "it goes on",
+        [ORDER_SAVE] = "it saves a checkpoint after this step",
+        [ORDER_STOP] = "it saves a checkpoint and stops after this step",
+        [ORDER_LEARNING_RATE] = "the learning rate counts from the next step on"};
     struct client *c;
     struct err err;
     struct arena a = arena_make(0);
@@ -105,9 +111,7 @@ void do_order(struct world *w, const struct wish *x)
     w->refused = !ok;
     w->stopping = ok && x->number == ORDER_STOP;
     if (!ok) SAY(w, err);
-    else
-        app_notice(w->app, STYLE_PLAIN, "%s: it counts from the next step on",
-                   order_names[x->number]);
+    else app_notice(w->app, STYLE_PLAIN, "%s", taken[x->number]);
     arena_drop(&a);
 }
 

@@ -216,6 +216,15 @@ static void shares_are_taken_in_and_out_and_stepped(void **s)
     is(with("{zh: 1.0}", "{zh: 1.0, en: 0.9}"));
     type(" ");
     is(file);
+    cursor("datasets.en", ROW_DATASET);
+    type("aother.jsonl\n");
+    cursor("stages.1", ROW_STAGE);
+    type("\n");
+    cursor("stages.1.datasets.other", ROW_SHARE);
+    type(" "); /* the others are parts of one */
+    assert_true(text_is(form_here(app)->value, "0.1"));
+    type("uu");
+    is(file);
     cursor("stages.0.datasets.zh", ROW_SHARE);
     type("d"); /* a stage that learns nothing is refused */
     is(file);
@@ -412,7 +421,7 @@ static void in_another_folder_a_profile_means_the_same_files(void **s)
     assert_true(text_equal(out, app->profile.source));
     if (!form_away(app, "/elsewhere/a.yaml", &out, &arena, &err)) fail_msg("%s", err.text);
     assert_string_equal(arena_string(&arena, out.p, out.n),
-                        "base_model: /p/../m   # here\ntemplate: chatml\nlora: {init_from: /p/ad}\n"
+                        "base_model: /m   # here\ntemplate: chatml\nlora: {init_from: /p/ad}\n"
                         "datasets:\n  a: {path: /p/rows a.jsonl}\n  b: {path: /abs/b.jsonl}\n"
                         "eval: {quiz: [/p/q.jsonl, /abs/q.jsonl]}\n"
                         "stages: [{name: s, datasets: {a: 1, b: 1}}]\n");
