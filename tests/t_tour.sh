@@ -34,14 +34,38 @@ env -u TMUX HONE_HOME="$home" XDG_CONFIG_HOME="$home/config" LANG=C.UTF-8 \
 key "PS1='shell> '; clear; '$hone'" Enter
 sees "the workbench opens on the models" 'Base models'
 sees "the shipped model is the first row" 'small-world.*yes'
+key v
+sees "v says what is missing before there are data" 'a profile says which'
+key i
+sees "i shows all that is known of the model" 'heads'
+key i o
+sees "o lists the folders that are looked into" 'shipped .*assets'
+key Escape
+sees "Esc closes the list" 'Enter use it'
 key 1 Enter
 sees "Enter uses it and lists the presets" 'Start from'
 key Enter
 sees "the demo opens as a form" 'base_model'
 sees "its plan says what it needs" 'peak .* of '
 sees "and how long it takes" 'about '
+key / ; key -l '3 replay'; key Enter
+sees "/ finds a stage" 'a adds a stage after it'
+key a Enter
+sees "a adds a stage after it" '4 stage-4 '
+key '<'
+sees "< moves it up" '3 stage-4 '
+key u u u
+sees "u takes all of it back" 'nothing to take back'
+key m
+sees "m turns the mouse on" 'mouse clicks'
+key -l "$(printf '\033[<0;12;1M')"
+sees "a click on a place goes there" 'Base models'
+key -l "$(printf '\033[<0;23;1M')"
+sees "and on another" 'base_model'
+key m
+sees "m gives it back" "terminal's again"
 key v
-sees "the data are shown as the model sees them" 'trained (lit)'
+sees "the data are shown as the model sees them" 'are trained and shown'
 key Escape
 sees "Esc goes back to the profile" 'inject'
 key r
@@ -68,6 +92,15 @@ key c
 sees "c opens a chat with the weights in training" 'ready'
 key '红色的房子里住着谁？' Enter
 sees "the answer comes while it trains" '[0-9] tok/s .* [0-9]*/[0-9]'
+kept=$(grep -l 红色的房子 "$home"/runs/*/chat/*.jsonl 2> /dev/null); n=$((n + 1))
+if [ -n "$kept" ] && [ "$(stat -c %a $kept)" = 600 ]; then echo "ok $n - the conversation is kept in the run's folder, for the user alone"
+else echo "not ok $n - the conversation is kept in the run's folder, for the user alone"; fi
+key '/clear' Enter
+sees "/clear begins a new one" 'a new conversation'
+key '/history' Enter
+sees "/history lists what was said" 'Conversations'
+key Enter
+sees "and Enter reopens it" 'you *红色的房子里住着谁'
 key Escape
 sees "Esc leaves the text field" 'i goes back to typing'
 key 3

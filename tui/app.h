@@ -99,7 +99,8 @@ enum plan_state { PLAN_NONE, PLAN_WAITING, PLAN_MEASURING, PLAN_READY, PLAN_REFU
 struct profile_show {
     char path[4096];                       /* "": none is open */
     struct text source, saved;             /* in the form, and in the file */
-    struct text *history; int at_history, n_history, cap_history;  /* texts, [at_history] is shown */
+    /* texts; [at_history] is shown */
+    struct text *history; int at_history, n_history, cap_history;
     /* edited: not as the file says; parsed: `profile` holds it */
     bool edited, parsed;
     struct profile profile;                /* the last text without errors */
@@ -173,7 +174,8 @@ struct chat_past { const char *path, *spec, *name, *first; const struct json *li
     double at; };
 struct past_show { struct chat_past *all; int n; bool loaded; struct arena arena; };
 
-enum prompt_kind { PROMPT_FILTER, PROMPT_SEARCH, PROMPT_COMMAND, PROMPT_VALUE, PROMPT_LEARNING_RATE, PROMPT_FOLDER,
+enum prompt_kind { PROMPT_FILTER, PROMPT_SEARCH, PROMPT_COMMAND, PROMPT_VALUE,
+    PROMPT_LEARNING_RATE, PROMPT_FOLDER,
     PROMPT_SAVE_AS, PROMPT_KEEP_CHAT, PROMPT_DATASET, PROMPT_STAGE, PROMPTS };
 struct prompt {
     bool open; enum prompt_kind kind;

@@ -185,10 +185,10 @@ static bool preview_text(struct buf *b, const struct plan_inputs *in, const stru
         struct window_view v;
         if (!stream_view(s, w, &v, a, err)) return false;
         buf_printf(b,
-                   "\n%s · window %lld of %s · %d tokens, %d documents, %d trained [in brackets]   "
+                   "\n%s · window %lld of %s · %d tokens, %d document%s, %d trained [in brackets]   "
                    "bin %d of %d\n",
                    p->stages[stage].name, (long long)w + 1, text_count(n, s->windows), v.tokens,
-                   v.documents, v.trained, v.bucket + 1, s->buckets);
+                   v.documents, v.documents == 1 ? "" : "s", v.trained, v.bucket + 1, s->buckets);
         for (int i = 0; i < v.n_parts; i++) {
             if (i && v.parts[i].document != v.parts[i - 1].document) buf_printf(b, "\n---\n");
             buf_printf(b, v.parts[i].trained ? "[" : "");

@@ -155,12 +155,12 @@ void act_add(struct app *a)
 {
     struct profile_show *p = &a->profile;
     const struct form_row *r = form_here(a);
-    char name[64] = "train";
+    char name[64] = "";
     if (!r || !whole(a)) return;
     if (r->part == PART_DATASETS)
         app_ask(a, PROMPT_DATASET, "rows of the new dataset, a file:", TEXT(""));
     else if (r->part == PART_STAGES) {
-        for (int i = p->profile.n_stages + 1; name_is_taken(p, PART_STAGES, name); i++)
+        for (int i = p->profile.n_stages + 1; !name[0] || name_is_taken(p, PART_STAGES, name); i++)
             snprintf(name, sizeof name, "stage-%d", i);
         app_ask(a, PROMPT_STAGE, "name of the new stage:", text_of(name));
     } else

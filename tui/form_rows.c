@@ -144,8 +144,8 @@ static void dataset(struct builder *b, int i)
     size_t dir = p->profile.dir ? strlen(p->profile.dir) : 0;
     if (dir && strncmp(file, p->profile.dir, dir) == 0 && file[dir] == '/') file += dir + 1;
     bool format = d->format && strcmp(d->format, "auto") != 0;
-    r->value = text_of(
-        arena_printf(&p->form, "%s%s%s", file, format ? "  " : "", format ? d->format : ""));
+    r->value = text_of(file);
+    if (format) r->note = text_of(d->format);
     if (!r->open) return;
     snprintf(prefix, sizeof prefix, "%s.", path);
     struct form_row *name = row_add(b, ROW_NAME, path, "name", 2);

@@ -24,6 +24,9 @@ static bool on_entry(const struct app *a)
     return form_row(a) && (form_row(a)->kind == ROW_DATASET || form_row(a)->kind == ROW_STAGE);
 }
 static bool was_changed(const struct app *a) { return a->profile.at_history > 0; }
+static bool on_model(const struct app *a) { return a->models.list.at < a->models.n_order; }
+static bool on_run(const struct app *a) { return a->runs.list.at < a->runs.n_order; }
+static bool has_profile(const struct app *a) { return a->profile.path[0] != 0; }
 static bool talks(const struct app *a) { return a->chat.spec[0] != 0; }
 static bool has_adapter(const struct app *a) { return a->chat.has_adapter; }
 static bool completes(const struct app *a)
@@ -33,13 +36,13 @@ static bool completes(const struct app *a)
 
 const struct binding bindings[] = {
     {K_ENTER, 0, "use", KEYS_MODELS, "use it",
-     "Makes it the base model of the profile, or of a new one.", act_use_model, NULL},
+     "Makes it the base model of the profile, or of a new one.", act_use_model, on_model},
     {'c', 0, "chat-with", KEYS_MODELS, "chat with it", "Starts the model and opens the chat.",
-     act_model_chat, NULL},
+     act_model_chat, on_model},
     {'v', 0, "model-data", KEYS_MODELS, "view data",
-     "Shows the open profile's data as this model sees them.", act_model_data, NULL},
+     "Shows the open profile's data as this model sees them.", act_model_data, on_model},
     {'i', 0, "details", KEYS_MODELS, "details", "Shows all that is known of the model.",
-     act_model_details, NULL},
+     act_model_details, on_model},
     {'o', 0, "folders", KEYS_MODELS, "folders", "Lists, adds and removes folders of models.",
      act_folders, NULL},
     {'r', 0, "reload", KEYS_MODELS, "", "Reads the folders of models anew.", act_reload_models,
@@ -48,7 +51,7 @@ const struct binding bindings[] = {
      NULL},
 
     {K_ENTER, 0, "edit", KEYS_PROFILE, "edit", "Edits the value, or folds a group open and shut.",
-     act_edit_value, NULL},
+     act_edit_value, has_profile},
     {' ', 0, "toggle", KEYS_PROFILE, "",
      "Takes the next choice, marks words, folds a group.", act_toggle, NULL},
     {'+', '=', "more", KEYS_PROFILE, "", "Steps a number up to the next usual value.", act_more,
@@ -64,13 +67,13 @@ const struct binding bindings[] = {
     {'>', ALT(K_DOWN), "later", KEYS_PROFILE, "", "Moves the dataset or stage down.", act_later,
      NULL},
     {'r', 0, "launch", KEYS_PROFILE, "launch", "Starts a run of the profile as it stands.",
-     act_launch, NULL},
+     act_launch, has_profile},
     {'v', 0, "view-data", KEYS_PROFILE, "view data",
-     "Shows the data as the model will see them.", act_view_data, NULL},
-    {'E', 0, "editor", KEYS_PROFILE, "$EDITOR", "Opens the profile in $EDITOR.", act_editor, NULL},
+     "Shows the data as the model will see them.", act_view_data, has_profile},
+    {'E', 0, "editor", KEYS_PROFILE, "$EDITOR", "Opens the profile in $EDITOR.", act_editor, has_profile},
     {'u', 0, "undo", KEYS_PROFILE, "undo", "Takes the last change back.", act_undo, was_changed},
     {'U', 0, "redo", KEYS_PROFILE, "", "Makes the change again that u took back.", act_redo, NULL},
-    {'w', 0, "write", KEYS_PROFILE, "write", "Writes the profile to its file.", act_write, NULL},
+    {'w', 0, "write", KEYS_PROFILE, "write", "Writes the profile to its file.", act_write, has_profile},
     {'W', 0, "write-as", KEYS_PROFILE, "",
      "Writes the profile to another file and goes on with that.", act_write_as, NULL},
     {'x', 0, "presets", KEYS_PROFILE, "presets", "Lists the profiles to start from.", act_presets,
@@ -90,13 +93,13 @@ const struct binding bindings[] = {
      act_next_source, NULL},
 
     {K_ENTER, 0, "open", KEYS_RUNS, "open", "Opens the run: its chart, its log, its quiz.",
-     act_open_run, NULL},
+     act_open_run, on_run},
     {'c', 0, "run-chat", KEYS_RUNS, "chat with it", "Opens a chat with the run's newest weights.",
-     act_run_chat, NULL},
+     act_run_chat, on_run},
     {'r', 0, "resume", KEYS_RUNS, "resume",
-     "Goes on from the newest checkpoint of a run that ended.", act_resume_run, NULL},
+     "Goes on from the newest checkpoint of a run that ended.", act_resume_run, on_run},
     {'D', 0, "remove", KEYS_RUNS, "remove", "Removes the run's folder, after asking.",
-     act_remove_run, NULL},
+     act_remove_run, on_run},
 
     {'p', 0, "pause", KEYS_LIVE, "pause", "Pauses the run after this step, or goes on.", act_pause,
      at_work},

@@ -57,8 +57,9 @@ static void help_row(struct grid *g, struct rect r, int y, const struct help_row
     key_text(key, row->binding->key);
     if (row->binding->other) key_text(other, row->binding->other);
     snprintf(both, sizeof both, "%s%s%s", key, other[0] ? ", " : "", other);
-    grid_fit(g, r, 1, y, 16, STYLE_BRIGHT, text_of(both));
-    grid_fit(g, r, 18, y, r.w - 18, STYLE_PLAIN, text_of(row->binding->help));
+    int text = r.w < 50 ? 12 : 18;
+    grid_fit(g, r, 1, y, text - 2, STYLE_BRIGHT, text_of(r.w < 50 ? key : both));
+    grid_fit(g, r, text, y, r.w - text, STYLE_PLAIN, text_of(row->binding->help));
 }
 
 void help_popup(const struct app *a, struct grid *g, struct rect r)
@@ -125,7 +126,7 @@ enum { PRESET_ROWS = 3 };
 void presets_size(const struct app *a, int *w, int *h)
 {
     *w = 90;
-    *h = a->n_presets > 0 ? a->n_presets + PRESET_ROWS + 1 : 2;
+    *h = a->n_presets > 0 ? a->n_presets + PRESET_ROWS + 1 : 5;
 }
 
 static void preset_row(struct grid *g, struct rect r, int y, const struct preset *p, bool here)

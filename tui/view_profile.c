@@ -58,8 +58,11 @@ static void form_line(struct grid *g, struct rect r, int y, const struct form_ro
         grid_sign(g, r, x, y, STYLE_DIM, row->open ? SIGN_OPEN : SIGN_SHUT);
         x += 2 + grid_fit(g, r, x + 2, y, 18, STYLE_BRIGHT, text_of(row->label)) + 2;
         if (x < 20) x = 20;
-        if (row->kind == ROW_DATASET) grid_fit_end(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
-        else grid_fit(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
+        if (row->kind == ROW_DATASET) {
+            int n = grid_fit_end(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
+            if (x + n + 2 + text_columns(row->note) < r.w)
+                grid_text(g, r, x + n + 2, y, STYLE_DIM, row->note);
+        } else grid_fit(g, r, x, y, r.w - x - 1, STYLE_DIM, row->value);
     } else {
         x += 2 +
              grid_fit(g, r, x + 2, y, r.w - x - 8, row->said ? STYLE_PLAIN : STYLE_DIM,
@@ -260,11 +263,24 @@ static void plan_sentences(struct paper *p, const struct json *plan, const char 
     }
 }
 
+/* In the plan's place: everything that keeps it from being made. */
+static void plan_problems(struct paper *p, const struct profile_show *s)
+{
+    for (int i = 0; i < s->problems.n; i++) {
+        const struct problem *x = &s->problems.list[i];
+        char text[460];
+        snprintf(text, sizeof text, x->line ? "line %d: %s" : "%.0d%s", x->line, x->text);
+        grid_text(p->g, p->r, 1, p->y, STYLE_BAD, TEXT("!"));
+        p->y += grid_wrap(p->g, rect_clip(p->r, (struct rect){3, 0, p->r.w - 3, p->r.h}), p->y,
+                          STYLE_PLAIN, text_of(text));
+    }
+}
+
 static void plan(const struct app *a, struct grid *g, struct rect r)
 {
     const struct profile_show *s = &a->profile;
     struct paper p = {g, r, -s->plan_scroll};
-    static const char *const words[] = {[PLAN_NONE] = "no plan while something is wrong",
+    static const char *const words[] = {[PLAN_NONE] = "none while this is wrong",
                                         [PLAN_WAITING] = "...",
                                         [PLAN_MEASURING] = "measuring ...",
                                         [PLAN_READY] = "",
@@ -279,7 +295,8 @@ static void plan(const struct app *a, struct grid *g, struct rect r)
                   text_of(s->plan_error));
         return;
     }
-    if (!s->plan) return;
+    if (s->problems.n) plan_problems(&p, s);
+    if (!s->plan || s->problems.n) return;
     plan_stages(&p, s->plan);
     plan_memory(&p, s->plan);
     plan_numbers(&p, s->plan);
