@@ -469,6 +469,26 @@ static void sets_go_through_the_same_rows(void **s)
     }
 }
 
+static void settings_know_what_excludes_them_and_lists_their_words(void **s)
+{
+    (void)s;
+    assert_true(profile_excludes("epochs", "max_steps") && profile_excludes("max_steps", "epochs"));
+    assert_true(profile_excludes("warmup_ratio", "warmup_steps"));
+    assert_false(profile_excludes("epochs", "epochs") || profile_excludes("epochs", "seed"));
+    const struct field *train = profile_field("train");
+    assert_non_null(strstr(profile_field_words(train), "norms"));
+    assert_null(profile_field_words(profile_field("seed")));
+    for (const char *w = profile_field_words(train); w;) { /* each is a word that may stand there */
+        size_t n = strcspn(w, " ");
+        struct err err;
+        assert_non_null(written(file_with("train", arena_printf(&arena, "[\"%.*s\"]",
+                                                                (int)(n - (w[n - 1] == '!')), w)),
+                                &err));
+        w = strstr(w, " | ");
+        if (w) w += 3;
+    }
+}
+
 static void unusual_settings_are_warned_of(void **s)
 {
     (void)s;
@@ -714,6 +734,7 @@ int main(void)
         cmocka_unit_test(what_is_written_reads_as_what_it_was),
         cmocka_unit_test(every_row_is_written),
         cmocka_unit_test(sets_go_through_the_same_rows),
+        cmocka_unit_test(settings_know_what_excludes_them_and_lists_their_words),
         cmocka_unit_test(unusual_settings_are_warned_of),
         cmocka_unit_test(an_edit_changes_one_value_and_no_other_byte),
         cmocka_unit_test(files_with_crlf_and_a_byte_order_mark_stay_so),

@@ -137,7 +137,7 @@ static void a_chart_shows_gaps_spikes_and_any_size(void **state)
     double low = 0, high = 0;
     assert_true(s.n <= SERIES_MOST && series_range(&s, &low, &high));
     assert_true(high == 50); /* no spike is lost by joining */
-    struct chart_line line = {&s, STYLE_SERIES_1, 90, true};
+    struct chart_line line = {&s, STYLE_SERIES_1, 90, true, 'o'};
     struct chart_stage stages[] = {{0, "first"}, {60000, "second"}};
     for (int log = 0; log < 2; log++)
         for (int glyphs = GLYPHS_BRAILLE; glyphs <= GLYPHS_ASCII; glyphs++)
@@ -151,10 +151,56 @@ static void a_chart_shows_gaps_spikes_and_any_size(void **state)
                     for (int i = 0; i < w * h && glyphs == GLYPHS_ASCII; i++)
                         assert_true(g.cells[i].code < 127);
                 }
-    struct chart none = {&(struct chart_line){&(struct series){.per = 1}, STYLE_PLAIN, 0, false}, 1,
+    struct chart none = {&(struct chart_line){&(struct series){.per = 1}, STYLE_PLAIN, 0, false, 0}, 1,
         NULL, 0, 0, 0, true};
     chart_draw(&g, grid_all(&g), &none);
     check_cells(&g);
+    grid_drop(&g);
+    arena_drop(&a);
+}
+
+static void a_path_that_is_too_long_keeps_its_end(void **state)
+{
+    static const struct { const char *path; int columns; const char *shown; } rows[] = {
+        {"/a/b.jsonl", 20, "/a/b.jsonl"}, {"/a/long/name.jsonl", 12, "~/name.jsonl"},
+        {"/\xE4\xB8\xAD\xE6\x96\x87/x", 5, "~\xE6\x96\x87/x"}, {"/\xE4\xB8\xAD\xE6\x96\x87/x", 4, "~/x"},
+        {"abc", 1, "~"}, {"", 5, ""}};
+    struct arena a = arena_make(0);
+    struct grid g = {0};
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct buf b = buf_make(&a);
+        grid_size(&g, 30, 2);
+        g.glyphs = GLYPHS_ASCII;
+        int n = grid_fit_end(&g, grid_all(&g), 0, 0, rows[i].columns, STYLE_PLAIN, text_of(rows[i].path));
+        grid_print(&g, false, &b);
+        assert_true(n <= rows[i].columns);
+        assert_string_equal(b.p, arena_printf(&a, "%s\n\n", rows[i].shown));
+    }
+    grid_drop(&g);
+    arena_drop(&a);
+}
+
+/* Two lines that cross are told apart without colour: the points of one carry its sign. */
+static void the_points_of_a_line_carry_its_sign(void **state)
+{
+    struct arena a = arena_make(0);
+    struct grid g = {0};
+    struct buf b = buf_make(&a);
+    struct series many = series_make(&a), few = series_make(&a);
+    int signs = 0;
+    (void)state;
+    for (int64_t i = 1; i <= 100; i++) series_add(&many, i, 100 - (double)i);
+    for (int64_t i = 20; i <= 100; i += 20) series_add(&few, i, (double)i);
+    struct chart_line lines[] = {{&many, STYLE_SERIES_1, 0, false, 0},
+        {&few, STYLE_SERIES_2, 0, false, 'o'}};
+    struct chart c = {lines, 2, NULL, 0, 100, 100, false};
+    grid_size(&g, 60, 20);
+    g.glyphs = GLYPHS_BRAILLE;
+    chart_draw(&g, grid_all(&g), &c);
+    grid_print(&g, false, &b);
+    for (size_t i = 0; i < b.n; i++) signs += b.p[i] == 'o';
+    assert_int_equal(signs, 5);
     grid_drop(&g);
     arena_drop(&a);
 }
@@ -238,7 +284,9 @@ int main(void)
             cmocka_unit_test(a_long_text_ends_in_a_sign),
         cmocka_unit_test(wrapped_text_breaks_at_blanks_and_between_wide_characters),
             cmocka_unit_test(a_chart_shows_gaps_spikes_and_any_size),
-        cmocka_unit_test(a_series_forgets_what_lies_after_a_step),
+        cmocka_unit_test(a_path_that_is_too_long_keeps_its_end),
+            cmocka_unit_test(the_points_of_a_line_carry_its_sign),
+            cmocka_unit_test(a_series_forgets_what_lies_after_a_step),
             cmocka_unit_test(a_field_edits_as_a_shell_does),
         cmocka_unit_test(random_edits_never_leave_the_text)};
     return cmocka_run_group_tests_name("grid", tests, setup, NULL);
