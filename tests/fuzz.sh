@@ -47,7 +47,8 @@ for name in $names; do
     grep -q "^$name " tests/fuzz/targets.txt || { echo "tests/fuzz/targets.txt has no target $name"; exit 2; }
     programs="$programs $F/tests/fuzz/f_$name"
 done
-make -s -j2 B="$F" CC=clang SAN=fuzzer-no-link,address,undefined CFLAGS="-O1 -g" $programs || exit 1
+# -O2: at -O1 clang 14 leaves a branch out when coverage and the overflow check come together.
+make -s -j2 B="$F" CC=clang SAN=fuzzer-no-link,address,undefined CFLAGS="-O2 -g" $programs || exit 1
 mkdir -p "$F/found"
 printf '%s\n' $names | xargs -P 2 -n 1 sh "$0" one > "$F/results"
 cat "$F/results"

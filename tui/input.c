@@ -70,6 +70,13 @@ static bool mouse_event(const int values[4], char last, struct input_event *out)
     return true;
 }
 
+/* A character that a sequence names by its number; 0: none, or one that acts on a terminal. */
+static int32_t character(int32_t code, int32_t mods)
+{
+    if (code < 32 || (code >= 0xD800 && code <= 0xDFFF) || text_shown(code) != code) return 0;
+    return mods & K_CTRL && code >= 'A' && code <= 'Z' ? code + 32 : code;
+}
+
 /* A whole CSI sequence of n bytes (ESC [ ... final). Unknown ones are dropped: they must never
  * become text. */
 static bool control_sequence(struct input *in, const char *p, size_t n, struct input_event *out)
@@ -99,8 +106,7 @@ static bool control_sequence(struct input *in, const char *p, size_t n, struct i
               : values[0] == 27  ? K_ESC
               : values[0] == 9   ? K_TAB
               : values[0] == 127 ? K_BACKSPACE
-              : values[0] >= 32  ? values[0]
-                                 : 0;
+                                 : character(values[0], modifiers(values[1]));
     }
     if (!key) return false;
     *out = (struct input_event){.kind = INPUT_KEY, .key = key | modifiers(values[1])};
@@ -268,7 +274,8 @@ int32_t key_named(struct text w)
         size_t n = strlen(prefixes[i].prefix);
         if (w.n > n && strncmp(w.p, prefixes[i].prefix, n) == 0) {
             int32_t rest = key_named((struct text){w.p + n, w.n - n});
-            if (prefixes[i].bit == K_CTRL && rest >= 'A' && rest <= 'Z') rest += 32;
+            int32_t base = rest & ~(K_ALT | K_CTRL | K_SHIFT);
+            if (prefixes[i].bit == K_CTRL && base >= 'A' && base <= 'Z') rest += 32;
             return rest ? rest | prefixes[i].bit : 0;
         }
     }

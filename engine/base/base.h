@@ -28,7 +28,8 @@ _Noreturn void bug(const char *file, int line, const char *what);
 
 struct err { char text[1024]; };    /* text[0] == 0: no error. Lives on the caller's stack. */
 
-/* Sets the text and returns false, so that a function can `return fail(err, ...)`. */
+/* Sets the text and returns false, so that a function can `return fail(err, ...)`. Whatever the arguments hold, the
+ * text is UTF-8 and acts on no terminal. */
 bool fail(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Puts "where: " before the text and returns false, to add what only the caller knows. */
 bool fail_in(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -87,6 +88,9 @@ int32_t text_shown(int32_t code);
 /* Appends t with everything that could act on a terminal made harmless: C0, DEL, C1, bidi and zero
  * width controls, ill-formed bytes become U+FFFD or vanish; '\n' stays where keep_newlines. */
 void text_safe(struct buf *out, struct text t, bool keep_newlines);
+/* The same, newlines kept, as a terminated text in room for n bytes: what does not fit is left out from a whole
+ * character on. */
+void text_fit(char *out, size_t n, struct text t);
 /* The nearest of n names to `name` by edit distance, or NULL where none is near (> a third). */
 const char *text_nearest(const char *name, const char *const *names, int n);
 /* "3.9 GB", "58 MB", "512 B": three digits, decimal units, as disks and model cards count. */

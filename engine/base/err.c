@@ -11,20 +11,11 @@ _Noreturn void bug(const char *file, int line, const char *what)
     abort();
 }
 
-/* Whatever a file, a model or another program put into it, a sentence holds nothing that acts on a terminal. */
 static void put_sentence(struct err *err, const char *text, int length)
 {
-    char room[3 * sizeof err->text + 1]; /* a byte becomes three at most */
-    struct buf b = {.p = room, .cap = sizeof room};
     struct text t = {text, length < (int)sizeof err->text ? (size_t)length : sizeof err->text - 1};
-    if (length > (int)t.n) t.n -= utf8_unfinished(t);
-    text_safe(&b, t, true);
-    if (b.n >= sizeof err->text) {
-        b.n = sizeof err->text - 1;
-        b.n -= utf8_unfinished(buf_text(&b));
-    }
-    memcpy(err->text, room, b.n);
-    err->text[b.n] = 0;
+    if (length > (int)t.n) t.n -= utf8_unfinished(t); /* what vsnprintf cut */
+    text_fit(err->text, sizeof err->text, t);
 }
 
 /* The arguments may point into err->text itself, so the sentence is made beside it. */

@@ -145,6 +145,22 @@ void text_safe(struct buf *out, struct text t, bool keep_newlines)
     if (!out->p) buf_put(out, "", 0);
 }
 
+void text_fit(char *out, size_t room, struct text t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t.n;) {
+        int32_t c;
+        char shown[4];
+        i += (size_t)utf8_decode(t.p + i, t.n - i, &c);
+        if (c != '\n') c = text_shown(c);
+        size_t len = c ? (size_t)utf8_encode(c, shown) : 0;
+        if (n + len >= room) break;
+        memcpy(out + n, shown, len);
+        n += len;
+    }
+    out[n] = 0;
+}
+
 /* Levenshtein distance of two short names, one row at a time. */
 static int edit_distance(const char *a, const char *b)
 {

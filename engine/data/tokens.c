@@ -68,9 +68,11 @@ static bool put_text(struct encoding *e, struct text s, bool trained)
 
 static void drop_double_bos(struct encoding *e)
 {
-    int32_t *p = e->out->p + e->first, bos = tokenizer_bos(e->t);
+    int32_t bos = tokenizer_bos(e->t);
     int64_t n = e->out->n - e->first;
-    while (bos >= 0 && n >= 2 && (p[0] & (int32_t)~TRAINED) == bos &&
+    if (bos < 0 || n < 2) return;
+    int32_t *p = e->out->p + e->first;
+    while (n >= 2 && (p[0] & (int32_t)~TRAINED) == bos &&
            (p[1] & (int32_t)~TRAINED) == bos) {
         memmove(p, p + 1, (size_t)(n - 1) * sizeof *p);
         e->out->n--;

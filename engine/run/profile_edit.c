@@ -85,6 +85,13 @@ static struct node *in_brackets(const char *value, struct arena *a)
     return ok && list->kind == NODE_LIST ? list : NULL;
 }
 
+/* The node is all that "[value]" holds: no comma stands behind it. */
+static bool fills(const struct node *one, const char *value)
+{
+    size_t end = one->end - 1, n = strlen(value);
+    return one->end <= n + 1 && value[end + strspn(value + end, " ")] == 0;
+}
+
 /* What is written for a value, and the node it must read as. A text that YAML would take for
  * something else gets quotes; several words for a list get brackets. */
 static const char *fragment(const struct node **reads, const char *path, const char *value,
@@ -93,7 +100,8 @@ static const char *fragment(const struct node **reads, const char *path, const c
     const struct field *f = profile_field(path);
     bool word = !f || f->type == FIELD_TEXT || f->type == FIELD_PATH || f->type == FIELD_LIST;
     const struct node *list = in_brackets(value, a);
-    const struct node *one = list && list->n == 1 ? list->items[0] : NULL;
+    const struct node *one =
+        list && list->n == 1 && fills(list->items[0], value) ? list->items[0] : NULL;
     bool same = one && one->kind == NODE_SCALAR &&
                 (text_equal(one->value, text_of(value)) || !one->plain) && !node_is_null(one);
     if (f && f->type == FIELD_LIST && list && list->n != 1) {
@@ -103,7 +111,7 @@ static const char *fragment(const struct node **reads, const char *path, const c
     if (same || (one && f && !(f->type == FIELD_TEXT || f->type == FIELD_PATH)) ||
         (one && !f && one->kind != NODE_SCALAR)) {
         *reads = one;
-        return value;
+        return arena_string(a, value + one->start - 1, one->end - one->start); /* without blanks */
     }
     if (!word) return NULL;
     struct buf b = buf_make(a);

@@ -37,10 +37,12 @@ void problem_add(struct problems *p, struct arena *a, int line, int column, cons
     struct problem *x = &p->list[p->n++];
     x->line = line;
     x->column = column;
+    char text[2 * sizeof x->text]; /* names and values in it come from outside */
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(x->text, sizeof x->text, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    text_fit(x->text, sizeof x->text, text_of(text));
 }
 
 struct node *node_get(const struct node *map, struct text key)

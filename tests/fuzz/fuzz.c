@@ -213,6 +213,8 @@ void seed_folder(const char *path, const char *end)
 
 /* ---- libFuzzer's two doors ---- */
 
+__attribute__((weak)) void fuzz_start(void) {}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
@@ -221,6 +223,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         fuzz_seeds();
         exit(0);
     }
+    fuzz_start();
     __sanitizer_install_malloc_and_free_hooks(taken, given);
     return 0;
 }

@@ -24,7 +24,8 @@ struct fuzz_limits {
 extern const struct fuzz_limits fuzz_limits;
 
 void fuzz(struct text in, struct arena *a); /* the arena is empty, and dropped afterwards */
-void fuzz_seeds(void);                      /* calls seed for each hostile and each good example */
+void fuzz_start(void); /* once, before the first input, where a harness has it */
+void fuzz_seeds(void); /* calls seed for each hostile and each good example */
 
 /* The product is done: from here on memory and time are the oracle's and not counted, but must be
  * given back too. */

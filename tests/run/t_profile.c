@@ -553,6 +553,7 @@ static const struct { const char *path, *value, *old, *new;
      "    path: w.jsonl\n    format: text\n"},
     {"datasets.world.path", "x y.jsonl", "w.jsonl", "x y.jsonl"},
     {"lora.rank", "16", "rank: 8 ", "rank: 16 "},
+    {"lora.rank", "  16 ", "rank: 8 ", "rank: 16 "},
     {"lora.alpha", "64", "  rank: 8     # 八\n", "  rank: 8     # 八\n  alpha: 64\n"},
     {"eval.holdout", "2%", "eval: {}", "eval: {holdout: 2%}"},
     {"chat.system", "kurz", "|\n    二行の\n    文章", "kurz"},
@@ -671,6 +672,9 @@ static void an_edit_that_cannot_be_made_is_refused(void **s)
                 {"a: [1\n", "seed", "3"},
                 {"seed: 1\nseed: 2\n", "seed", "3"},
                 {"seed: 1\n", "seed", "1, 2"},
+                {"seed: 1\n", "seed", "3,"},
+                {"lora: {rank: 1}\n", "lora.rank", "3,"},
+                {"lora: {rank: 1}\n", "lora.rank", "3 , "},
                 {"seed: 1\n", "seed", "3\nname: x"},
                 {"? name\n: a\nseed: 3\n", "name", NULL}}; /* would leave "? seed: 3" */
     for (size_t i = 0; i < COUNT(rows); i++) {

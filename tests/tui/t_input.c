@@ -145,6 +145,21 @@ static void random_bytes_end_and_never_become_control_characters(void **state)
     }
 }
 
+static void a_character_by_number_is_one_that_can_be_typed(void **state)
+{
+    static const struct { const char *bytes; int32_t key; } rows[] = {
+        {"\33[97u", 'a'}, {"\33[65;5u", K_CTRL | 'a'}, {"\33[65;7u", K_CTRL | K_ALT | 'a'}, {"\33[228u", 228},
+        {"\33[20320u", 0x4F60}, {"\33[155u", 0}, {"\33[31u", 0}, {"\33[55296u", 0}, {"\33[8238u", 0}, {"\33[8203u", 0}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct input in = {0};
+        struct input_event e = {.key = 0};
+        input_feed(&in, rows[i].bytes, strlen(rows[i].bytes));
+        assert_int_equal(input_next(&in, &e, false), rows[i].key != 0);
+        if (rows[i].key) assert_int_equal(e.key, rows[i].key);
+    }
+}
+
 static void a_long_paste_comes_whole(void **state)
 {
     struct input in = {0};
@@ -184,7 +199,8 @@ static void a_key_reads_back_as_it_is_written(void **state)
                                    K_ALT | K_ENTER,
                                    K_SHIFT | K_TAB,
                                    K_CTRL | K_LEFT,
-                                   ' '};
+                                   ' ',
+                                   K_CTRL | K_ALT | 'b'};
     (void)state;
     for (size_t i = 0; i < COUNT(keys); i++) {
         char name[32];
@@ -202,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_split_at_any_byte_changes_nothing),
         cmocka_unit_test(a_lone_escape_waits_until_it_is_late),
         cmocka_unit_test(random_bytes_end_and_never_become_control_characters),
+        cmocka_unit_test(a_character_by_number_is_one_that_can_be_typed),
         cmocka_unit_test(a_long_paste_comes_whole),
         cmocka_unit_test(a_key_reads_back_as_it_is_written)};
     return cmocka_run_group_tests_name("input", tests, NULL, NULL);
