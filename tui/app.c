@@ -35,10 +35,20 @@ void app_start(struct app *a, const struct places *p, int w, int h, double now, 
 
 void app_drop(struct app *a)
 {
-    struct arena *all[] = {&a->models.arena,    &a->profile.texts, &a->profile.parse,
-                           &a->profile.trouble, &a->profile.form,  &a->profile.plan_arena,
-                           &a->data.arena,      &a->runs.arena,    &a->chat.arena,
-                           &a->prompt.arena,    &a->presets_arena, &a->live.fold.arena};
+    struct arena *all[] = {&a->models.arena,
+                           &a->models.folders_arena,
+                           &a->profile.texts,
+                           &a->profile.parse,
+                           &a->profile.trouble,
+                           &a->profile.form,
+                           &a->profile.plan_arena,
+                           &a->data.arena,
+                           &a->runs.arena,
+                           &a->chat.arena,
+                           &a->past.arena,
+                           &a->prompt.arena,
+                           &a->presets_arena,
+                           &a->live.fold.arena};
     for (size_t i = 0; i < COUNT(all); i++) arena_drop(all[i]);
 }
 
