@@ -175,7 +175,7 @@ static void axis(struct grid *g, struct rect r, const struct plot *p, const stru
             grid_text(g, plot, x + 1 + n, y, STYLE_PLAIN, TEXT(" "));
         }
     }
-    if (p->w > end_n + 8)
+    if (p->w > end_n + 8 && c->steps > 0)
         grid_right(g, plot, p->w - (r.y + r.h >= g->h ? 2 : 0), y, STYLE_DIM, text_of(end));
     for (int i = 0; i < c->n; i++) {
         const struct series *s = c->lines[i].series;

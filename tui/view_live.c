@@ -191,8 +191,8 @@ static void chart(const struct app *a, struct grid *g, struct rect r)
     if (f->step > 0) return;
     char text[256];
     if (f->state == RUN_QUEUED)
-        snprintf(text, sizeof text,
-                 "Waiting for the device: another run holds it. It starts by itself.");
+        snprintf(text, sizeof text, "Queued: it %.180s. It starts by itself then.",
+                 strncmp(f->why, "waits", 5) == 0 ? f->why : "waits for the device");
     else if (f->preparing[0] && f->prepare_all > 0)
         snprintf(text, sizeof text, "Preparing %s: %.0f %%", f->preparing,
                  100.0 * (double)f->prepared / (double)f->prepare_all);

@@ -193,13 +193,10 @@ static void plan_stages(struct paper *p, const struct json *plan)
         snprintf(line, sizeof line, "%5.0f steps %6s tok", num(s, "steps"),
                  millions(tokens, num(s, "tokens")));
         grid_fit(p->g, p->r, 10, p->y, p->r.w - 10, STYLE_PLAIN, text_of(line));
-        if (p->r.w >= 44) {
-            char more[64];
-            snprintf(more, sizeof more, "%.0f x %.0f", num(s, "micro_batch"),
-                     num(s, "accumulation"));
-            grid_fit(p->g, p->r, 34, p->y, p->r.w - 34, STYLE_DIM,
-                     text_of(isnan(num(s, "micro_batch")) ? "" : more));
-        }
+        double at_once = num(s, "micro_batch"), times = num(s, "accumulation");
+        if (p->r.w >= 52 && at_once > 0)
+            grid_printf(p->g, p->r, 34, p->y, STYLE_DIM,
+                        times > 1 ? "micro-batch %.0f x %.0f" : "micro-batch %.0f", at_once, times);
         p->y++;
     }
 }
