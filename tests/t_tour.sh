@@ -111,6 +111,14 @@ key p
 sees "and goes on" 'continued'
 key S
 sees "S saves and stops" 'stopped'
+key C
+sees "C lists the checkpoints" 'newest'
+key Enter
+sees "Enter chats with one" 'ready'
+key -l 'Who lives in the red house?'; key Enter
+sees "it answers" '[0-9] tok/s'
+key Escape
+sees "Esc leaves the field" 'i goes back to typing'
 key q
 sees "nothing is asked when no run lives" 'shell>'
 key "clear; '$hone'" Enter 3

@@ -44,6 +44,7 @@ void app_drop(struct app *a)
                            &a->profile.plan_arena,
                            &a->data.arena,
                            &a->runs.arena,
+                           &a->runs.checkpoints_arena,
                            &a->chat.arena,
                            &a->past.arena,
                            &a->prompt.arena,

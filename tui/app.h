@@ -20,7 +20,8 @@
 enum screen { SCREEN_MODELS, SCREEN_PROFILE, SCREEN_DATA, SCREEN_RUNS, SCREEN_LIVE, SCREEN_CHAT,
     SCREENS };
 enum popup { POPUP_NONE, POPUP_HELP, POPUP_LEAVE, POPUP_CONFIRM, POPUP_PRESETS, POPUP_CHOICES,
-    POPUP_MARKS, POPUP_SETTINGS, POPUP_PAST, POPUP_FOLDERS, POPUPS };
+    POPUP_MARKS, POPUP_SETTINGS, POPUP_PAST, POPUP_FOLDERS, POPUP_CHECKPOINTS,
+    POPUPS };
 /* Whose keys a row of the key table is. */
 enum keys_of {
     KEYS_ALL, KEYS_LISTS, KEYS_MODELS, KEYS_PROFILE, KEYS_DATA, KEYS_RUNS, KEYS_LIVE, KEYS_CHAT,
@@ -46,6 +47,7 @@ enum wish_kind {
     WISH_LAUNCH,            /* a run of it */
     WISH_RUNS, WISH_OPEN_RUN /* text: folder */, WISH_RESUME /* text: folder */,
     WISH_REMOVE /* text: folder */,
+    WISH_CHECKPOINTS,       /* text: a run's folder */
     WISH_ORDER,             /* number: enum order_kind, value: learning rate; of the open run */
     /* text: a model, checkpoint or run; number 1: the run in training itself, if it trains */
     WISH_CHAT_OPEN,
@@ -133,6 +135,9 @@ struct runs_show {
     bool loaded;
     struct list list;
     struct arena arena;
+    /* of one run, the newest first */
+    char of_name[256];
+    struct checkpoint *checkpoints; int n_checkpoints; struct arena checkpoints_arena;
 };
 
 enum live_metric { METRIC_LOSS, METRIC_LR, METRIC_GRAD_NORM, METRIC_SPEED, METRICS };
@@ -226,6 +231,8 @@ void app_presets(struct app *a, const struct preset *list, int n);
 void app_profile(struct app *a, const char *path, struct text source);
 void app_plan(struct app *a, struct text json, const char *error);
 void app_preview(struct app *a, struct text json, const char *error);
+/* of the run that asked (runs.of_name) */
+void app_checkpoints(struct app *a, const struct checkpoint *list, int n, const char *error);
 void app_runs(struct app *a, const struct run_summary *list, int n, const char *error);
 /* The question's text is completed; `others`: what it could be, where that is several things. */
 void app_completed(struct app *a, struct text text, const char *others);

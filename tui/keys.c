@@ -18,7 +18,10 @@ static const struct form_row *form_row(const struct app *a)
 {
     return a->profile.list.at < a->profile.n_rows ? &a->profile.rows[a->profile.list.at] : NULL;
 }
-static bool on_entries(const struct app *a) { return form_row(a) && form_row(a)->part != PART_OTHER; }
+static bool on_entries(const struct app *a)
+{
+    return form_row(a) && form_row(a)->part != PART_OTHER;
+}
 static bool on_entry(const struct app *a)
 {
     return form_row(a) && (form_row(a)->kind == ROW_DATASET || form_row(a)->kind == ROW_STAGE);
@@ -52,8 +55,8 @@ const struct binding bindings[] = {
 
     {K_ENTER, 0, "edit", KEYS_PROFILE, "edit", "Edits the value, or folds a group open and shut.",
      act_edit_value, has_profile},
-    {' ', 0, "toggle", KEYS_PROFILE, "",
-     "Takes the next choice, marks words, folds a group.", act_toggle, NULL},
+    {' ', 0, "toggle", KEYS_PROFILE, "", "Takes the next choice, marks words, folds a group.",
+     act_toggle, NULL},
     {'+', '=', "more", KEYS_PROFILE, "", "Steps a number up to the next usual value.", act_more,
      NULL},
     {'-', 0, "less", KEYS_PROFILE, "", "Steps a number down to the next usual value.", act_less,
@@ -68,12 +71,14 @@ const struct binding bindings[] = {
      NULL},
     {'r', 0, "launch", KEYS_PROFILE, "launch", "Starts a run of the profile as it stands.",
      act_launch, has_profile},
-    {'v', 0, "view-data", KEYS_PROFILE, "view data",
-     "Shows the data as the model will see them.", act_view_data, has_profile},
-    {'E', 0, "editor", KEYS_PROFILE, "$EDITOR", "Opens the profile in $EDITOR.", act_editor, has_profile},
+    {'v', 0, "view-data", KEYS_PROFILE, "view data", "Shows the data as the model will see them.",
+     act_view_data, has_profile},
+    {'E', 0, "editor", KEYS_PROFILE, "$EDITOR", "Opens the profile in $EDITOR.", act_editor,
+     has_profile},
     {'u', 0, "undo", KEYS_PROFILE, "undo", "Takes the last change back.", act_undo, was_changed},
     {'U', 0, "redo", KEYS_PROFILE, "", "Makes the change again that u took back.", act_redo, NULL},
-    {'w', 0, "write", KEYS_PROFILE, "write", "Writes the profile to its file.", act_write, has_profile},
+    {'w', 0, "write", KEYS_PROFILE, "write", "Writes the profile to its file.", act_write,
+     has_profile},
     {'W', 0, "write-as", KEYS_PROFILE, "",
      "Writes the profile to another file and goes on with that.", act_write_as, NULL},
     {'x', 0, "presets", KEYS_PROFILE, "presets", "Lists the profiles to start from.", act_presets,
@@ -98,6 +103,8 @@ const struct binding bindings[] = {
      act_run_chat, on_run},
     {'r', 0, "resume", KEYS_RUNS, "resume",
      "Goes on from the newest checkpoint of a run that ended.", act_resume_run, on_run},
+    {'C', 0, "checkpoints", KEYS_RUNS, "checkpoints", "Lists its checkpoints, to chat with one.",
+     act_checkpoints, on_run},
     {'D', 0, "remove", KEYS_RUNS, "remove", "Removes the run's folder, after asking.",
      act_remove_run, on_run},
 
@@ -106,22 +113,24 @@ const struct binding bindings[] = {
     {'s', 0, "save", KEYS_LIVE, "save", "Saves a checkpoint after this step.", act_save, at_work},
     {'S', 0, "stop", KEYS_LIVE, "stop", "Saves a checkpoint and ends the run.", act_stop, at_work},
     {'r', 0, "resume-run", KEYS_LIVE, "resume",
-     "Goes on from the newest checkpoint of a run that ended.", act_resume_run,
-     ended_early},
-    {'l', 0, "learning-rate", KEYS_LIVE, "learning rate", "Sets the learning rate from the next step on.",
-     act_learning_rate, at_work},
+     "Goes on from the newest checkpoint of a run that ended.", act_resume_run, ended_early},
+    {'l', 0, "learning-rate", KEYS_LIVE, "learning rate",
+     "Sets the learning rate from the next step on.", act_learning_rate, at_work},
     {'c', 0, "live-chat", KEYS_LIVE, "chat", "Opens a chat with the weights in training.",
      act_live_chat, NULL},
+    {'C', 0, "run-checkpoints", KEYS_LIVE, "", "Lists its checkpoints, to chat with one.",
+     act_checkpoints, NULL},
     {'z', 0, "zoom", KEYS_LIVE, "zoom", "Gives the chart the whole screen, or divides it again.",
      act_zoom, NULL},
     {'y', 0, "log-axis", KEYS_LIVE, "log", "Draws the axis as a logarithm, or not.", act_log_axis,
      NULL},
-    {'e', 0, "smooth", KEYS_LIVE, "smooth", "Smoothes the curve: not, weakly, strongly.", act_smooth,
-     NULL},
+    {'e', 0, "smooth", KEYS_LIVE, "smooth", "Smoothes the curve: not, weakly, strongly.",
+     act_smooth, NULL},
     {'t', 0, "metric", KEYS_LIVE, "next number",
      "Charts the next number: loss, rate, gradient, speed.", act_metric, NULL},
     {'f', 0, "formula", KEYS_LIVE, "formula", "Shows what MFU and HFU are.", act_formula, NULL},
-    {'a', K_ESC, "all-runs", KEYS_LIVE, "all runs", "Goes back to the list of runs.", act_all_runs, NULL},
+    {'a', K_ESC, "all-runs", KEYS_LIVE, "all runs", "Goes back to the list of runs.", act_all_runs,
+     NULL},
 
     {'i', K_ENTER, "type", KEYS_CHAT, "type", "Goes back to the text field.", act_type, talks},
     {'b', 0, "adapter", KEYS_CHAT, "adapter on/off",
@@ -148,8 +157,8 @@ const struct binding bindings[] = {
      "Lets the base alone answer, or the adapter too.", act_adapter, has_adapter},
     {CTRL('g'), 0, "edit-message", KEYS_TYPING, "", "Opens the message in $EDITOR.",
      act_edit_message, NULL},
-    {K_TAB, 0, "complete-setting", KEYS_TYPING, "",
-     "Completes a line that begins with /.", act_complete_setting, NULL},
+    {K_TAB, 0, "complete-setting", KEYS_TYPING, "", "Completes a line that begins with /.",
+     act_complete_setting, NULL},
     {K_PAGE_UP, 0, "chat-up", KEYS_TYPING, "", "Scrolls the conversation up.", act_page_up, NULL},
     {K_PAGE_DOWN, 0, "chat-down", KEYS_TYPING, "", "Scrolls the conversation down.", act_page_down,
      NULL},
@@ -233,29 +242,40 @@ const struct binding bindings[] = {
      NULL},
     {'q', CTRL('c'), "leave", KEYS_ALL, "leave", "Leaves the workbench; runs go on.", act_leave,
      NULL},
-    {'m', K_F1 + 1, "mouse", KEYS_ALL, "",
-     "Turns the mouse on, to click and scroll here, or off.", act_mouse, NULL},
+    {'m', K_F1 + 1, "mouse", KEYS_ALL, "", "Turns the mouse on, to click and scroll here, or off.",
+     act_mouse, NULL},
     {CTRL('l'), 0, "repaint", KEYS_ALL, "", "Draws the screen anew.", act_repaint, NULL},
     {CTRL('z'), 0, "suspend", KEYS_ALL, "", "Hands the terminal back to the shell; fg returns.",
      act_suspend, NULL},
 };
 const int n_bindings = COUNT(bindings);
 
-const char *const scope_names[KEYS_SCOPES] = {
-    [KEYS_ALL] = "everywhere", [KEYS_LISTS] = "in lists", [KEYS_MODELS] = "models",
-    [KEYS_PROFILE] = "profile", [KEYS_DATA] = "data",
-    [KEYS_RUNS] = "runs", [KEYS_LIVE] = "a run", [KEYS_CHAT] = "chat, outside the text field",
-    [KEYS_TYPING] = "chat, in the text field",
-    [KEYS_PROMPT] = "in a question", [KEYS_EDIT] = "in text fields", [KEYS_HELP] = "help",
-    [KEYS_LEAVE] = "leaving", [KEYS_CONFIRM] = "yes or no",
-    [KEYS_PICK] = "a list to choose from",
-    [KEYS_MARKS] = "a list with marks",
-    [KEYS_FOLDERS] = "folders of models"};
+const char *const scope_names[KEYS_SCOPES] = {[KEYS_ALL] = "everywhere",
+                                              [KEYS_LISTS] = "in lists",
+                                              [KEYS_MODELS] = "models",
+                                              [KEYS_PROFILE] = "profile",
+                                              [KEYS_DATA] = "data",
+                                              [KEYS_RUNS] = "runs",
+                                              [KEYS_LIVE] = "a run",
+                                              [KEYS_CHAT] = "chat, outside the text field",
+                                              [KEYS_TYPING] = "chat, in the text field",
+                                              [KEYS_PROMPT] = "in a question",
+                                              [KEYS_EDIT] = "in text fields",
+                                              [KEYS_HELP] = "help",
+                                              [KEYS_LEAVE] = "leaving",
+                                              [KEYS_CONFIRM] = "yes or no",
+                                              [KEYS_PICK] = "a list to choose from",
+                                              [KEYS_MARKS] = "a list with marks",
+                                              [KEYS_FOLDERS] = "folders of models"};
 
 int keys_now(const struct app *a, enum keys_of out[4])
 {
     int n = 0;
-    if (a->prompt.open) { out[n++] = KEYS_PROMPT; out[n++] = KEYS_EDIT; return n; }
+    if (a->prompt.open) {
+        out[n++] = KEYS_PROMPT;
+        out[n++] = KEYS_EDIT;
+        return n;
+    }
     enum popup p = app_top(a);
     if (p != POPUP_NONE) {
         out[n++] = popup_views[p].keys;

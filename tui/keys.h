@@ -59,7 +59,7 @@ ACTION(plan_down) ACTION(plan_up)
 ACTION(next_window) ACTION(last_window) ACTION(next_stage) ACTION(next_source) ACTION(window_far)
 ACTION(window_back)
 /* view_runs.c */
-ACTION(open_run) ACTION(resume_run) ACTION(remove_run) ACTION(run_chat)
+ACTION(checkpoints) ACTION(open_run) ACTION(resume_run) ACTION(remove_run) ACTION(run_chat)
 /* view_live.c */
 ACTION(pause) ACTION(save) ACTION(stop) ACTION(learning_rate) ACTION(live_chat) ACTION(zoom)
 ACTION(log_axis) ACTION(smooth) ACTION(metric)

@@ -20,6 +20,7 @@ const struct view views[SCREENS] = {
 static int count_presets(const struct app *a) { return a->n_presets; }
 static int count_past(const struct app *a) { return a->past.n; }
 static int count_folders(const struct app *a) { return a->models.n_folders; }
+static int count_checkpoints(const struct app *a) { return a->runs.n_checkpoints; }
 static int count_marks(const struct app *a) { return a->profile.marks.n; }
 static int count_choices(const struct app *a)
 {
@@ -40,6 +41,8 @@ const struct popup_view popup_views[POPUPS] = {
     [POPUP_SETTINGS] = {"Settings: type /name value", KEYS_HELP, true, POPUP_OF(settings),
                         settings_move, NULL, 0},
     [POPUP_PAST] = {"Conversations", KEYS_PICK, true, POPUP_OF(past), pick_move, count_past, 0},
+    [POPUP_CHECKPOINTS] = {"Checkpoints: Enter chats with one", KEYS_PICK, true,
+                           POPUP_OF(checkpoints), pick_move, count_checkpoints, 0},
     [POPUP_FOLDERS] = {"Where models are looked for", KEYS_FOLDERS, true, POPUP_OF(folders),
                        pick_move, count_folders, 0},
 };

@@ -74,7 +74,7 @@ VIEW(models) VIEW(profile) VIEW(data) VIEW(runs) VIEW(live) VIEW(chat)
     void name##_size(const struct app *a, int *w, int *h); \
     void name##_popup(const struct app *a, struct grid *g, struct rect inside);
 POPUP(help) POPUP(leave) POPUP(confirm) POPUP(presets) POPUP(choices)
-POPUP(marks) POPUP(settings) POPUP(past) POPUP(folders)
+POPUP(marks) POPUP(settings) POPUP(past) POPUP(folders) POPUP(checkpoints)
 void settings_move(struct app *a, int by);
 /* what a line that begins with '/' could be, at the bottom of r */
 void chat_offers(const struct app *a, struct grid *g, struct rect r);

@@ -402,6 +402,12 @@ void act_pick(struct app *a)
     app_close_popup(a);
     if (p == POPUP_CHOICES) form_choose(a, at);
     if (p == POPUP_MARKS) form_take_marks(a);
+    if (p == POPUP_CHECKPOINTS && at < a->runs.n_checkpoints) {
+        const struct checkpoint *c = &a->runs.checkpoints[at];
+        char name[320];
+        snprintf(name, sizeof name, "%s %s", a->runs.of_name, c->name);
+        chat_start(a, c->path, name, false);
+    }
     if (p == POPUP_PAST && at < a->past.n) wish(a, WISH_PAST_OPEN, a->past.all[at].path, 0);
     if (p == POPUP_PRESETS && at < a->n_presets) wish(a, WISH_OPEN_PROFILE, a->presets[at].path, 0);
 }

@@ -211,3 +211,71 @@ void runs_click(struct app *a, const struct pane *p, int row)
 {
     if (p->id == PANE_LIST) list_click(a, &a->runs.list, a->runs.n_order, p->r.h, row);
 }
+
+/* ---- checkpoints of one run ---- */
+
+void act_checkpoints(struct app *a)
+{
+    bool live = a->screen == SCREEN_LIVE;
+    const struct run_summary *s = live ? NULL : some(a);
+    if (!live && !s) return;
+    snprintf(a->runs.of_name, sizeof a->runs.of_name, "%s", live ? a->live.fold.name : s->name);
+    a->runs.n_checkpoints = 0;
+    wish(a, WISH_CHECKPOINTS, live ? a->live.fold.dir : s->path, 0);
+}
+
+void app_checkpoints(struct app *a, const struct checkpoint *list, int n, const char *error)
+{
+    struct runs_show *r = &a->runs;
+    if (error || n == 0) {
+        app_notice(a, error ? STYLE_BAD : STYLE_PLAIN, "%s%s", error ? error : r->of_name,
+                   error ? "" : " has no checkpoint yet");
+        return;
+    }
+    arena_drop(&r->checkpoints_arena);
+    r->checkpoints_arena = arena_make(0);
+    r->checkpoints = NEW_N(&r->checkpoints_arena, struct checkpoint, n);
+    r->n_checkpoints = n;
+    for (int i = 0; i < n; i++) {
+        struct arena *m = &r->checkpoints_arena;
+        r->checkpoints[i] = list[i];
+        r->checkpoints[i].name = arena_string(m, list[i].name, strlen(list[i].name));
+        r->checkpoints[i].path = arena_string(m, list[i].path, strlen(list[i].path));
+    }
+    app_popup(a, POPUP_CHECKPOINTS);
+}
+
+void checkpoints_size(const struct app *a, int *w, int *h)
+{
+    *w = 62;
+    *h = a->runs.n_checkpoints ? a->runs.n_checkpoints : 1;
+}
+
+void checkpoints_popup(const struct app *a, struct grid *g, struct rect r)
+{
+    const struct runs_show *s = &a->runs;
+    struct list l = a->pick;
+    int best = -1;
+    for (int i = 0; i < s->n_checkpoints; i++)
+        if (isfinite(s->checkpoints[i].validation) &&
+            (best < 0 || s->checkpoints[i].validation < s->checkpoints[best].validation))
+            best = i;
+    list_show(&l, s->n_checkpoints, r.h);
+    for (int i = l.top; i < s->n_checkpoints && i - l.top < r.h; i++) {
+        const struct checkpoint *c = &s->checkpoints[i];
+        char val[32];
+        int y = i - l.top;
+        grid_printf(g, r, 2, y, STYLE_BRIGHT, "%s", c->name);
+        grid_printf(g, r, 11, y, STYLE_PLAIN, "stage %lld  validation %s", (long long)c->stage + 1,
+                    number_text(val, c->validation, "%.3f"));
+        grid_text(g, r, 38, y, STYLE_DIM, c->adapter ? TEXT("adapter") : TEXT("whole"));
+        grid_text(g, r, 47, y, STYLE_GOOD,
+                  i == best && i == 0 ? TEXT("newest, best")
+                  : i == best         ? TEXT("best")
+                  : i == 0            ? TEXT("newest")
+                                      : TEXT(""));
+        if (i != l.at) continue;
+        grid_paint(g, rect_clip(r, (struct rect){0, y, r.w, 1}), STYLE_SELECTED);
+        grid_sign(g, r, 0, y, STYLE_SELECTED, SIGN_CURSOR);
+    }
+}

@@ -92,6 +92,16 @@ void do_remove(struct world *w, const struct wish *x)
     do_runs(w, x);
 }
 
+void do_checkpoints(struct world *w, const struct wish *x)
+{
+    struct checkpoint *list;
+    int n;
+    struct err err;
+    if (checkpoint_list(&list, &n, x->text, false, &w->arena, &err))
+        app_checkpoints(w->app, list, n, NULL);
+    else app_checkpoints(w->app, NULL, 0, err.text);
+}
+
 void do_order(struct world *w, const struct wish *x)
 {
     static const char *const taken[ORDERS] = {
@@ -164,6 +174,7 @@ void world_wishes(struct world *w)
         [WISH_OPEN_RUN] = do_open_run,
         [WISH_RESUME] = do_resume,
         [WISH_REMOVE] = do_remove,
+        [WISH_CHECKPOINTS] = do_checkpoints,
         [WISH_ORDER] = do_order,
         [WISH_CHAT_OPEN] = do_chat_open,
         [WISH_ASK] = do_ask,

@@ -16,7 +16,7 @@ bool run_editor(struct world *w, const char *path, struct err *err);
 DOES(models) DOES(folders) DOES(add_folder) DOES(drop_folder) DOES(presets) DOES(open_profile) DOES(write_profile) DOES(complete)
 DOES(editor) DOES(plan) DOES(preview) DOES(launch) DOES(resume)
 /* world.c */
-DOES(runs) DOES(open_run) DOES(remove) DOES(order) DOES(mouse) DOES(suspend) DOES(repaint) DOES(quit)
+DOES(runs) DOES(open_run) DOES(remove) DOES(checkpoints) DOES(order) DOES(mouse) DOES(suspend) DOES(repaint) DOES(quit)
 /* world_chat.c */
 DOES(chat_open) DOES(ask) DOES(stop_answer) DOES(keep_chat) DOES(save_chat) DOES(past)
 DOES(past_open) DOES(edit_chat) DOES(copy)

@@ -606,6 +606,31 @@ static void a_reading_that_is_no_number_is_nan_and_one_that_is_not_there_a_dash(
     arena_drop(&a);
 }
 
+static void checkpoints_are_listed_and_one_is_chatted_with(void **state)
+{
+    struct arena a = arena_make(0);
+    struct app *app = NEW(&a, struct app);
+    struct checkpoint list[] = {{.name = "000200", .path = "/r/ckpt/000200", .validation = 1.5},
+                                {.name = "000100", .path = "/r/ckpt/000100", .validation = 1.25}};
+    (void)state;
+    full(app, &a);
+    app->screen = SCREEN_LIVE;
+    type(app, "C");
+    assert_true(wished(app, WISH_CHECKPOINTS));
+    app_checkpoints(app, NULL, 0, NULL);
+    assert_non_null(strstr(app->notice, "no checkpoint yet"));
+    assert_int_equal(app_top(app), POPUP_NONE);
+    app_checkpoints(app, list, 2, NULL);
+    const char *shown = shown_now(app, &a);
+    assert_true(strstr(shown, "1.500") && strstr(shown, "newest") && strstr(shown, "best"));
+    type(app, "j");
+    app_key(app, K_ENTER);
+    assert_string_equal(app->chat.spec, "/r/ckpt/000100");
+    assert_string_equal(app->chat.name, "demo-0007 000100");
+    app_drop(app);
+    arena_drop(&a);
+}
+
 static void the_best_checkpoint_is_still_saved_when_a_newer_one_is(void **state)
 {
     struct fold *f = calloc(1, sizeof *f);
@@ -707,6 +732,7 @@ int main(void)
         cmocka_unit_test(a_streamed_answer_joins_split_characters),
         cmocka_unit_test(a_run_that_is_not_at_work_says_what_to_press),
         cmocka_unit_test(a_reading_that_is_no_number_is_nan_and_one_that_is_not_there_a_dash),
+        cmocka_unit_test(checkpoints_are_listed_and_one_is_chatted_with),
         cmocka_unit_test(the_best_checkpoint_is_still_saved_when_a_newer_one_is),
         cmocka_unit_test(what_was_lived_after_the_resumed_step_is_forgotten),
         cmocka_unit_test(following_gives_what_reading_at_once_gives)};
