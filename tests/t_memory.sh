@@ -52,6 +52,21 @@ smaller() {
 }
 check "codes: the training state takes under three fifths of a whole one's" smaller
 
+# Six layers: whatever is kept or computed again, the run is the same, and takes what its plan says.
+"$B/tests/run/tiny" "$dir/deep" 6
+again() { # NAME OPTION...: true where the run is that which keeps everything
+    "$hone" train "$dir/bf16.yaml" --run-dir "$dir/again-$1" --set base_model="$dir/deep" --set eval.every_steps=0 "$2" "$3" $4 $5 > "$dir/out" 2>&1
+    planned "$dir/again-$1" >> "$dir/planned"
+    same_run "$dir/again-none" "$dir/again-$1"
+}
+again none --set gradient_checkpointing=none
+for g in norms selective attention full; do
+    check "recompute $g gives the same bits" again $g --set gradient_checkpointing=$g
+done
+check "full in two layers gives the same bits" again some --set gradient_checkpointing=full --set gradient_checkpointing_layers=2
+falls() { cp "$dir/planned" "$dir/out"; head -n 5 "$dir/planned" | sort -nr -c 2> /dev/null && [ "$(sort -u "$dir/planned" | wc -l)" = 6 ]; }
+check "each kind takes less than the one before" falls
+
 "$hone" train "$dir/full.yaml" --run-dir "$dir/rss" --set stages.1.max_steps=4000 --set eval.every_steps=0 > "$dir/out" 2>&1 &
 trains() { [ "$(state_word "$dir/rss")" = training ] && grep -q '"step":20,' "$dir/rss/events.jsonl"; }
 wait_for 30 trains

@@ -13,23 +13,25 @@ static int64_t trained_part(const struct parts *parts, const struct param *p)
     return n;
 }
 
-/* What a recomputed block does again: all but the last block, and of those all but the last
- * product. */
+/* What a block does again: of all but the last block, attention's output product or all but the
+ * last product. */
 static bool again(const struct model_config *c, const struct training *t, const struct param *p,
                   int first_kept)
 {
     bool down = p->order == order_block(p->layer, 5) && p->kind != KIND_LORA_A;
-    return t->recompute == RECOMPUTE_FULL && p->layer >= first_kept && p->layer < c->layers - 1 &&
-           !down;
+    bool output = p->order == order_block(p->layer, 2);
+    enum recompute policy = recompute_of(t, first_kept, p->layer);
+    return p->layer >= first_kept && p->layer < c->layers - 1 &&
+           ((policy == RECOMPUTE_FULL && !down) || (policy == RECOMPUTE_ATTENTION && output));
 }
 
 struct flops flops_make(const struct parts *parts, const struct model_config *c,
                         const struct training *t)
 {
     struct flops f = {0};
-    int lowest = parts->lowest, none = lowest == ORDER_NONE, first = 0;
+    int lowest = parts->lowest, none = lowest == ORDER_NONE;
+    int first = parts_first_kept(parts, c);
     double pair = 4.0 * c->heads * c->head_dim;
-    while (first < c->layers && order_block(first, 5) < lowest) first++;
     for (int i = 0; i < parts->n_params; i++) {
         const struct param *p = &parts->params[i];
         bool head = i == parts->head;
@@ -46,7 +48,10 @@ struct flops flops_make(const struct parts *parts, const struct model_config *c,
         bool back = lowest < order_block(l, 2);
         f.pair += back ? 3 * pair : pair;
         f.again_pair += (back ? pair / 2 : 0) +
-                        (t->recompute == RECOMPUTE_FULL && back && l < c->layers - 1 ? pair : 0);
+                        (recompute_of(t, first, l) >= RECOMPUTE_ATTENTION && back &&
+                                 l < c->layers - 1
+                             ? pair
+                             : 0);
     }
     return f;
 }

@@ -42,8 +42,9 @@ static void product(struct model *m, const struct pass *p, int layer, enum produ
     adapter_forward(m, p, layer, product, y, x);
 }
 
+/* again: q and k are rotated already. */
 static void attend(struct model *m, const struct pass *p, const struct block_rows *r,
-                   struct mat qkv)
+                   struct mat qkv, bool again)
 {
     const struct model_config *c = &m->b.config;
     int q = c->heads * c->head_dim, k = c->kv_heads * c->head_dim;
@@ -53,7 +54,8 @@ static void attend(struct model *m, const struct pass *p, const struct block_row
     struct mat rope = buffer(m, m->b.rope, m->b.positions, c->head_dim, F32),
                att = buffer(m, r->att, p->rows, q, t);
     struct mat keys = mat_cols(qkv, q, k), values = mat_cols(qkv, q + k, k);
-    m->k->rope(m->d, mat_cols(qkv, 0, q + k), buffer_at(m, m->b.pos), rope, c->head_dim, 1);
+    if (!again)
+        m->k->rope(m->d, mat_cols(qkv, 0, q + k), buffer_at(m, m->b.pos), rope, c->head_dim, 1);
     if (p->cache_at >= 0) {
         struct mat cache_k = buffer(m, r->cache_k, m->b.shape.cache_tokens, k, t);
         struct mat cache_v = buffer(m, r->cache_v, m->b.shape.cache_tokens, k, t);
@@ -84,7 +86,7 @@ static void block_forward(struct model *m, const struct pass *p, int layer, bool
         again || layer == 0 ? none : buffer(m, m->b.layers[layer - 1].mid, p->rows, c->dim, F32);
     m->k->norm(m->d, n0, buffer_at(m, r->rstd[0]), x, before, norm_weight(m, b->norm[0]), c->eps);
     product(m, p, layer, PRODUCT_QKV, qkv, n0);
-    attend(m, p, r, qkv);
+    attend(m, p, r, qkv, false);
     product(m, p, layer, PRODUCT_O, mid, buffer(m, r->att, p->rows, c->heads * c->head_dim, t));
     m->k->norm(m->d, n1, buffer_at(m, r->rstd[1]), mid, x, norm_weight(m, b->norm[1]), c->eps);
     product(m, p, layer, PRODUCT_GATE_UP, gu, n1);
@@ -101,25 +103,33 @@ void blocks_forward(struct model *m, const struct pass *p)
     m->k->add(m->d, stream(m, layers, p->rows), mid, 1);
 }
 
-/* Under `full` everything but the block's input, except of the last block, whose activations are
- * still there; under `selective` norm outputs and SwiGLU's. The operations and their inputs are
- * those of the forward pass, so the bits are too. */
+/* What the policy of this layer did not keep; the last layer's is still there. The operations and
+ * their inputs are those of the forward pass, so the bits are too. */
 void block_again(struct model *m, const struct pass *p, int layer)
 {
     const struct model_config *c = &m->b.config;
     const struct block_rows *r = &m->b.layers[layer];
     const struct block_parts *b = &m->b.parts.blocks[layer];
     enum dtype t = m->b.training.compute;
-    if (m->b.training.recompute == RECOMPUTE_NONE || layer == c->layers - 1) return;
-    if (m->b.training.recompute == RECOMPUTE_FULL) {
+    enum recompute policy = recompute_of(&m->b.training, m->b.first_kept, layer);
+    if (policy == RECOMPUTE_NONE || layer == c->layers - 1) return;
+    if (policy == RECOMPUTE_FULL) {
         block_forward(m, p, layer, true);
         return;
     }
-    struct mat none = {0}, mid = buffer(m, r->mid, p->rows, c->dim, F32);
+    struct mat none = {0}, x = stream(m, layer, p->rows),
+               mid = buffer(m, r->mid, p->rows, c->dim, F32);
     struct mat n0 = buffer(m, r->n[0], p->rows, c->dim, t),
                n1 = buffer(m, r->n[1], p->rows, c->dim, t);
-    m->k->norm(m->d, n0, NULL, stream(m, layer, p->rows), none, norm_weight(m, b->norm[0]), c->eps);
-    m->k->norm(m->d, n1, NULL, mid, none, norm_weight(m, b->norm[1]), c->eps);
-    m->k->swiglu(m->d, buffer(m, r->h, p->rows, c->ffn, t),
-                 buffer(m, r->gu, p->rows, 2 * c->ffn, t));
+    bool attention = policy == RECOMPUTE_ATTENTION;
+    m->k->norm(m->d, n0, NULL, x, none, norm_weight(m, b->norm[0]), c->eps);
+    if (attention) {
+        attend(m, p, r, buffer(m, r->qkv, p->rows, product_out(c, PRODUCT_QKV), t), true);
+        product(m, p, layer, PRODUCT_O, mid, buffer(m, r->att, p->rows, c->heads * c->head_dim, t));
+    }
+    m->k->norm(m->d, n1, attention ? buffer_at(m, r->rstd[1]) : NULL, mid, attention ? x : none,
+               norm_weight(m, b->norm[1]), c->eps);
+    if (policy >= RECOMPUTE_SELECTIVE)
+        m->k->swiglu(m->d, buffer(m, r->h, p->rows, c->ffn, t),
+                     buffer(m, r->gu, p->rows, 2 * c->ffn, t));
 }

@@ -1,8 +1,8 @@
 /* layout.c - every buffer of a stage as a row of one table. The plan prints it and model_open
  * places it, so what was promised and what is used cannot differ.
  *
- * Recompute policies differ only in which rows a block has to itself: `none` keeps everything,
- * `selective` shares norm outputs and SwiGLU's, `full` keeps the block's input alone. */
+ * Recompute policies differ only in which rows a block has to itself; what it does not keep lies in
+ * rows that all such blocks share. */
 #include "engine/model/blueprint.h"
 #include <string.h>
 
@@ -88,22 +88,14 @@ static void storage_make(struct making *m, int param)
 
 /* ---- activations ---- */
 
-/* The policy that saves most and still keeps a row. */
-enum keep { KEEP_NONE, KEEP_SELECTIVE, KEEP_FULL };
-
-static bool keeps(const struct blueprint *b, enum keep keep, int layer)
-{
-    static const enum keep needed[] = {[RECOMPUTE_NONE] = KEEP_NONE,
-                                       [RECOMPUTE_SELECTIVE] = KEEP_SELECTIVE,
-                                       [RECOMPUTE_FULL] = KEEP_FULL};
-    return layer >= b->first_kept && keep >= needed[b->training.recompute];
-}
-
-/* An activation of one block: its own where it is kept, else the one all such blocks share. */
-static int act(struct making *m, int *shared, const char *name, enum keep keep, int layer,
+/* An activation of one block: its own up to the policy that keeps it last, else the one all such
+ * blocks share. */
+static int act(struct making *m, int *shared, const char *name, enum recompute last, int layer,
                int64_t bytes)
 {
-    if (keeps(m->b, keep, layer)) return row_add(m, name, OWN_ACTIVATIONS, layer, bytes);
+    const struct blueprint *b = m->b;
+    if (layer >= b->first_kept && recompute_of(&b->training, b->first_kept, layer) <= last)
+        return row_add(m, name, OWN_ACTIVATIONS, layer, bytes);
     if (*shared < 0) *shared = row_add(m, name, OWN_ACTIVATIONS, -1, bytes);
     return *shared;
 }
@@ -122,20 +114,23 @@ static void block_make(struct making *m, struct block_rows *shared, int l)
     int64_t rows = b->shape.rows, ct = (int64_t)dtype_bytes(b->training.compute);
     int64_t d = c->dim, q = (int64_t)c->heads * c->head_dim, k = (int64_t)c->kv_heads * c->head_dim,
             f = c->ffn;
-    r->x = act(m, &shared->x, "stream", KEEP_FULL, l, rows * d * 4);
-    r->rstd[0] = act(m, &shared->rstd[0], "attention rstd", KEEP_SELECTIVE, l, rows * 4);
-    r->n[0] = act(m, &shared->n[0], "attention input", KEEP_NONE, l, rows * d * ct);
-    r->qkv = act(m, &shared->qkv, "qkv", KEEP_SELECTIVE, l, rows * (q + 2 * k) * ct);
-    r->att = act(m, &shared->att, "attention", KEEP_SELECTIVE, l, rows * q * ct);
-    r->lse = act(m, &shared->lse, "attention lse", KEEP_SELECTIVE, l, rows * c->heads * 4);
-    r->mid = act(m, &shared->mid, "middle stream", KEEP_SELECTIVE, l, rows * d * 4);
-    r->rstd[1] = act(m, &shared->rstd[1], "mlp rstd", KEEP_SELECTIVE, l, rows * 4);
-    r->n[1] = act(m, &shared->n[1], "mlp input", KEEP_NONE, l, rows * d * ct);
-    r->gu = act(m, &shared->gu, "gate and up", KEEP_SELECTIVE, l, rows * 2 * f * ct);
-    r->h = act(m, &shared->h, "swiglu", KEEP_NONE, l, rows * f * ct);
+    const enum recompute none = RECOMPUTE_NONE, norms = RECOMPUTE_NORMS,
+                         selective = RECOMPUTE_SELECTIVE, attention = RECOMPUTE_ATTENTION,
+                         full = RECOMPUTE_FULL;
+    r->x = act(m, &shared->x, "stream", full, l, rows * d * 4);
+    r->rstd[0] = act(m, &shared->rstd[0], "attention rstd", attention, l, rows * 4);
+    r->n[0] = act(m, &shared->n[0], "attention input", none, l, rows * d * ct);
+    r->qkv = act(m, &shared->qkv, "qkv", attention, l, rows * (q + 2 * k) * ct);
+    r->att = act(m, &shared->att, "attention", selective, l, rows * q * ct);
+    r->lse = act(m, &shared->lse, "attention lse", selective, l, rows * c->heads * 4);
+    r->mid = act(m, &shared->mid, "middle stream", selective, l, rows * d * 4);
+    r->rstd[1] = act(m, &shared->rstd[1], "mlp rstd", selective, l, rows * 4);
+    r->n[1] = act(m, &shared->n[1], "mlp input", none, l, rows * d * ct);
+    r->gu = act(m, &shared->gu, "gate and up", attention, l, rows * 2 * f * ct);
+    r->h = act(m, &shared->h, "swiglu", norms, l, rows * f * ct);
     for (int p = 0; p < PRODUCTS; p++) {
         int64_t low = low_bytes(b, block->low[p], rows, ct);
-        r->low[p] = low ? act(m, &shared->low[p], "lora", KEEP_SELECTIVE, l, low) : -1;
+        r->low[p] = low ? act(m, &shared->low[p], "lora", attention, l, low) : -1;
     }
     r->cache_k = r->cache_v = -1;
     if (b->shape.cache_tokens < 1) return;
@@ -148,16 +143,13 @@ static void blocks_make(struct making *m)
     struct blueprint *b = m->b;
     struct block_rows shared;
     memset(&shared, -1, sizeof shared);
-    int layers = b->config.layers, lowest = b->parts.lowest;
-    b->first_kept = lowest == 0 ? 0
-                    : lowest >= order_norm(&b->config)
-                        ? layers + 1
-                        : (lowest - 1) / (order_block(1, 0) - order_block(0, 0));
+    int layers = b->config.layers;
+    b->first_kept = parts_first_kept(&b->parts, &b->config);
     for (int l = 0; l < layers; l++) block_make(m, &shared, l);
     struct block_rows *last = &b->layers[layers];
     memset(last, -1, sizeof *last);
     last->x =
-        act(m, &shared.x, "stream", KEEP_FULL, layers, (int64_t)b->shape.rows * b->config.dim * 4);
+        act(m, &shared.x, "stream", RECOMPUTE_FULL, layers, (int64_t)b->shape.rows * b->config.dim * 4);
 }
 
 static void head_make(struct making *m)
@@ -325,6 +317,10 @@ static bool shape_check(const struct model_config *c, const struct training *t,
                     "of cache is not "
                     "possible",
                     s->rows, s->longest, s->loss_rows, s->cache_tokens);
+    if (t->recompute_layers < 0 || t->recompute_layers > c->layers)
+        return fail(err,
+                    "gradient_checkpointing_layers: %d is not possible: the model has %d layers",
+                    t->recompute_layers, c->layers);
     if (t->moments != F32 && t->moments != BF16 && t->moments != U8)
         return fail(err, "moments are kept as fp32, bf16 or 8bit; nothing else is built");
     if ((t->compute != F32 && t->compute != BF16) || (t->frozen != F32 && t->frozen != BF16))

@@ -49,7 +49,11 @@ const char *family_name(const struct family *f);
 
 /* ---- what is trained ---- */
 
-enum recompute { RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL };
+/* What a block's backward pass computes again instead of keeping it: each all of the one before,
+ * and norm outputs; SwiGLU's; attention and what it adds to the stream; all but the block's input. */
+enum recompute {
+    RECOMPUTE_NONE, RECOMPUTE_NORMS, RECOMPUTE_SELECTIVE, RECOMPUTE_ATTENTION, RECOMPUTE_FULL
+};
 
 struct lora {
     int rank;                          /* 0: no adapter */
@@ -77,6 +81,8 @@ struct training {
     enum dtype frozen;                 /* storage of what is frozen: F32 or BF16 */
     enum dtype moments;                /* storage of AdamW's: F32, BF16 or U8 */
     enum recompute recompute;
+    int recompute_layers;              /* so many of the lowest that keep anything; the others do
+                                          the kind before. 0: all */
     float neftune_alpha;
     bool decay_all;                    /* weight decay on vectors too; else on matrices only (which
                                           embeddings are) */

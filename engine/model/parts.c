@@ -12,6 +12,18 @@
 int order_block(int layer, int place) { return 1 + PLACES * layer + place; }
 int order_norm(const struct model_config *c) { return order_block(c->layers, 0); }
 
+int parts_first_kept(const struct parts *p, const struct model_config *c)
+{
+    if (p->lowest == 0) return 0;
+    return p->lowest >= order_norm(c) ? c->layers + 1 : (p->lowest - 1) / PLACES;
+}
+
+enum recompute recompute_of(const struct training *t, int first_kept, int layer)
+{
+    bool less = t->recompute_layers > 0 && layer >= first_kept + t->recompute_layers;
+    return less && t->recompute > RECOMPUTE_NONE ? t->recompute - 1 : t->recompute;
+}
+
 static const int place_of_product[PRODUCTS] = {1, 2, 4, 5};
 static const char *const norm_names[2] = {"attention norm", "mlp norm"};
 static const char *const bias_names[PRODUCTS] = {"qkv bias", "attention output bias",

@@ -78,6 +78,10 @@ void parts_make(struct parts *out, const struct model_config *c, const struct lo
 bool parts_train(struct parts *p, const struct model_config *c, const struct training *t,
                  struct arena *a, struct err *err);
 
+/* The lowest layer that keeps activations: layers + 1 where none does. */
+int parts_first_kept(const struct parts *p, const struct model_config *c);
+enum recompute recompute_of(const struct training *t, int first_kept, int layer);
+
 /* Operations of a step: a row, a pair of query and key, a label of the head; and what is done
  * again. */
 struct flops { double row, pair, label, again_row, again_pair; };

@@ -338,6 +338,7 @@ static void pin(const struct plan_inputs *in, struct profile *pinned, struct are
     for (int i = 0; i < pinned->n_stages; i++) {
         stages[i].set.micro_batch_size = in->plan.stages[i].micro_batch;
         stages[i].set.recompute = (int)in->plan.stages[i].training.recompute;
+        stages[i].set.recompute_layers = in->plan.stages[i].training.recompute_layers;
     }
 }
 

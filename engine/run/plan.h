@@ -5,8 +5,8 @@
  *
  * A step takes batch_tokens / max_length windows (at least one) in micro-batches; the last
  * micro-batch of a step and the last step of a stage may be smaller: nothing is dropped. Of the
- * recompute policies the first that fits is chosen (none, selective, full), and for each the
- * largest micro-batch up to about 2,048 tokens, where a processor's products are at their best.
+ * micro-batches up to about 2,048 tokens, where a processor's products are at their best, and the
+ * kinds of recompute, each in as few layers as it takes, the fastest that fits is chosen.
  *
  * Time is tokens over a speed measured here for the same model, training and type
  * (plan_remember_speed), else FLOPs over half of the measured peak; seconds_source says which. */

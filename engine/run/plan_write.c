@@ -4,7 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const recompute_names[] = {"none", "selective", "full"};
+static const char *const recompute_names[] = {"none", "norms", "selective", "attention", "full"};
+static const char *recompute_text(const struct plan_stage *s, char out[48])
+{
+    const struct training *t = &s->training;
+    if (t->recompute_layers == 0) return recompute_names[t->recompute];
+    snprintf(out, 48, "%s in %d layers, %s in the others", recompute_names[t->recompute],
+             t->recompute_layers, recompute_names[t->recompute > 0 ? t->recompute - 1 : 0]);
+    return out;
+}
 static const char *dtype_name(enum dtype t) { return t == BF16 ? "bf16" : "fp32"; }
 static double percent(int64_t part, int64_t whole)
 {
@@ -31,7 +39,7 @@ static void text_sources(const struct plan *p, struct buf *b)
 
 static void text_stages(const struct plan *p, const struct profile *profile, struct buf *b)
 {
-    char tokens[32], steps[32], time[24];
+    char tokens[32], steps[32], time[24], again[48];
     buf_printf(b, "\nstages\n");
     for (int i = 0; i < p->n_stages; i++) {
         const struct plan_stage *s = &p->stages[i];
@@ -44,7 +52,7 @@ static void text_stages(const struct plan *p, const struct profile *profile, str
         buf_printf(b,
                    "  %-14s micro-batch %d, %d a step; recompute %s; warm-up %lld steps; tokens "
                    "lost %lld\n",
-                   "", s->micro_batch, s->accumulation, recompute_names[s->training.recompute],
+                   "", s->micro_batch, s->accumulation, recompute_text(s, again),
                    (long long)s->warmup, (long long)s->stream.lost);
         buf_printf(b, "  %-14s", "");
         double sum = 0;
@@ -194,6 +202,7 @@ static void json_stage(const struct plan_stage *s, const struct stage *stage,
                    {"warmup", s->warmup},
                    {"buckets", s->stream.buckets},
                    {"tokens_lost", s->stream.lost},
+                   {"recompute_layers", s->training.recompute_layers},
                    {"parameters_trained", s->layout.parameters_trained}};
     buf_printf(b, "{");
     put_text(b, "name", s->name);

@@ -35,7 +35,7 @@ struct settings {
     int64_t batch_tokens;
     int micro_batch_size, gradient_accumulation_steps; /* 0: chosen by the plan */
     enum packing_kind packing;
-    int recompute;                               /* enum recompute, or -1: auto */
+    int recompute, recompute_layers;             /* enum recompute, or -1: auto; 0: all layers */
     double neftune_alpha;
     bool shuffle;
 };

@@ -94,7 +94,7 @@ static void the_plan_is_what_is_asked_for(void **state)
         if (lora) tiny_adapter(&t, "lora-all");
         t.training.compute = i & 4 ? BF16 : F32;
         t.training.frozen = i & 8 ? BF16 : F32;
-        t.training.recompute = (enum recompute)(i / 16 % 3);
+        t.training.recompute = (enum recompute)(i / 16 % 5);
         t.training.moments = (const enum dtype[]){F32, U8, BF16}[i % 3];
         t.training.lora.dropout = lora && i & 64 ? 0.1f : 0;
         if (i & 32) t.shape.cache_tokens = 17;
@@ -119,7 +119,8 @@ static void gradients_lie_where_activations_were(void **state)
             assert_true(tiny_begin(&t[alone], i % 5 ? cases[i % 4] : "gqa", "ref", 1));
             struct training *how = &t[alone].training;
             if (i % 5 == 0) tiny_adapter(&t[alone], "lora-all");
-            how->recompute = (enum recompute)(i % 3);
+            how->recompute = (enum recompute)(i % 5);
+            how->recompute_layers = i / 5 % 2;
             how->compute = i & 8 ? BF16 : F32;
             static const char *const last[] = {"last:1", "norms"};
             if (i & 16 && i % 5) how->parts = last, how->n_parts = 2;
@@ -234,7 +235,7 @@ static void gradients_do_not_depend_on_what_else_is_trained(void **state)
         memcpy(parts, choices[i].parts, sizeof parts);
         some.training.parts = parts;
         some.training.n_parts = choices[i].n;
-        some.training.recompute = (enum recompute)(i % 3);
+        some.training.recompute = (enum recompute)(i % 5);
         tiny_open(&full);
         tiny_open(&some);
         if (some.layout.parameters_trained != choices[i].trained)
@@ -408,6 +409,16 @@ static void flops_count_what_the_definition_says(void **state)
     t.training.recompute = RECOMPUTE_FULL;
     assert_true(model_flops(&t.config, &t.training, 10, 55, 6, &hardware) == full);
     assert_true(hardware == full + 2 * (block - 40 * 32) * 10 + 2 * q * 2 * 55 + 4 * q * 55);
+    t.training.recompute = RECOMPUTE_ATTENTION;
+    assert_true(model_flops(&t.config, &t.training, 10, 55, 6, &hardware) == full);
+    assert_true(hardware == full + 2 * 32 * 32 * 10 + 2 * q * 2 * 55 + 4 * q * 55);
+    t.training.recompute_layers = 1; /* the last layer does nothing again anyway */
+    model_flops(&t.config, &t.training, 10, 55, 6, &hardware);
+    assert_true(hardware == full + 2 * 32 * 32 * 10 + 2 * q * 2 * 55 + 4 * q * 55);
+    t.training.recompute = RECOMPUTE_SELECTIVE;
+    model_flops(&t.config, &t.training, 10, 55, 6, &hardware);
+    assert_true(hardware == full + 2 * q * 2 * 55);
+    t.training.recompute_layers = 0;
     t.training.n_parts = 0;
     assert_true(model_flops(&t.config, &t.training, 10, 55, 6, &hardware) ==
                 2 * 2 * block * 10 + 2 * head * 6 + 4 * q * 2 * 55);

@@ -97,16 +97,17 @@ static void micro_batches_of_any_size_give_one_step(void **state)
 
 /* What a few steps of everything leave behind, as text: dropout, noise, accumulation, adapters or
  * all weights. */
-static char *trained_hash(struct tiny *t, const char *backend, int threads,
-                          enum recompute recompute, bool lora, enum dtype compute, bool chat)
+struct policy { enum recompute kind; int layers; };
+static char *trained_hash(struct tiny *t, const char *backend, int threads, struct policy policy,
+                          bool lora, enum dtype compute, bool chat)
 {
-    static const char *const prefixes = "gqa";
-    if (!tiny_begin(t, prefixes, backend, threads)) return NULL;
+    if (!tiny_begin(t, lora ? "gqa" : "odd", backend, threads)) return NULL; /* two layers, three */
     if (lora) {
         tiny_adapter(t, "lora-all");
         t->training.lora.dropout = 0.1f;
     }
-    t->training.recompute = recompute;
+    t->training.recompute = policy.kind;
+    t->training.recompute_layers = policy.layers;
     t->training.compute = compute;
     t->training.neftune_alpha = 5;
     if (chat) t->shape.cache_tokens = 40;
@@ -151,13 +152,17 @@ static void keep_hash(char out[33], struct tiny *t, char *hash)
 static void every_recompute_policy_gives_the_same_bits(void **state)
 {
     (void)state;
-    static const enum recompute policies[] = {RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL};
+    static const struct policy policies[] = {
+        {RECOMPUTE_NONE, 0},      {RECOMPUTE_NORMS, 0},     {RECOMPUTE_SELECTIVE, 0},
+        {RECOMPUTE_ATTENTION, 0}, {RECOMPUTE_FULL, 0},      {RECOMPUTE_NORMS, 1},
+        {RECOMPUTE_SELECTIVE, 1}, {RECOMPUTE_ATTENTION, 1}, {RECOMPUTE_FULL, 1},
+        {RECOMPUTE_ATTENTION, 2}, {RECOMPUTE_FULL, 2}};
     struct tiny t;
     for (size_t b = 0; b < COUNT(backends); b++)
         for (int kind = 0; kind < 4; kind++) {
-            char h[3][33], *got;
+            char h[COUNT(policies)][33], *got;
             int n = 0;
-            for (int p = 0; p < 3; p++)
+            for (size_t p = 0; p < COUNT(policies); p++)
                 if ((got = trained_hash(&t, backends[b], 2, policies[p], kind & 1,
                                         kind & 2 ? BF16 : F32, false)))
                     keep_hash(h[n++], &t, got);
@@ -172,8 +177,8 @@ static void one_to_four_threads_give_the_same_bits(void **state)
     for (int kind = 0; kind < 4; kind++) {
         char h[4][33], *got;
         for (int threads = 1; threads <= 4; threads++) {
-            got = trained_hash(&t, "cpu", threads, RECOMPUTE_NONE, kind & 1, kind & 2 ? BF16 : F32,
-                               false);
+            got = trained_hash(&t, "cpu", threads, (struct policy){0}, kind & 1,
+                               kind & 2 ? BF16 : F32, false);
             if (!got) skip();
             keep_hash(h[threads - 1], &t, got);
         }
@@ -186,12 +191,12 @@ static void a_chat_between_micro_batches_changes_no_bit(void **state)
     (void)state;
     struct tiny t;
     for (size_t b = 0; b < COUNT(backends); b++)
-        for (int kind = 0; kind < 6; kind++) {
+        for (int kind = 0; kind < 10; kind++) {
             char h[2][33], *got;
             int n = 0;
+            struct policy policy = {(enum recompute)(kind / 2), 0};
             for (int chat = 0; chat < 2; chat++)
-                if ((got = trained_hash(&t, backends[b], 2, (enum recompute)(kind / 2), kind & 1,
-                                        F32, chat)))
+                if ((got = trained_hash(&t, backends[b], 2, policy, kind & 1, F32, chat)))
                     keep_hash(h[n++], &t, got);
             expect_equal_hashes("chat", h, n);
         }

@@ -35,7 +35,8 @@ static int setup(void **s)
     setenv("HONE_HOME", arena_printf(&arena, "%s/home", folder), 1);
     setenv("XDG_CONFIG_HOME", arena_printf(&arena, "%s/config", folder), 1);
     char *args[] = {"tiny", arena_printf(&arena, "%s/tiny", folder)};
-    if (tiny_main(2, args) != 0 || !places_find(&places, &arena, &err)) return -1;
+    char *deep[] = {"tiny", arena_printf(&arena, "%s/deep", folder), "6"};
+    if (tiny_main(2, args) != 0 || tiny_main(3, deep) != 0 || !places_find(&places, &arena, &err)) return -1;
     machine = (struct machine){.device = {.backend = "cpu",
                                           .name = "test",
                                           .isa = "avx2",
@@ -276,49 +277,123 @@ static void the_resolved_profile_makes_the_same_plan(void **s)
 
 /* ---- memory ---- */
 
-/* From plenty to too little: no recompute and large micro-batches first, then smaller, then more
- * recompute, never the other way, and always within what is there. */
-static void less_memory_gives_smaller_micro_batches_then_recompute_then_a_refusal(void **s)
+/* What a way costs: as in plan_fit.c, worked out anew. */
+static double cost_of(const struct plan_stage *p, const struct model_config *c)
 {
-    (void)s;
-    struct machine m = machine;
-    int recompute = RECOMPUTE_NONE, micro = 1 << 20, seen[3] = {0};
-    bool refused = false;
-    for (m.device.memory_free = 100000000; m.device.memory_free > 50000000;
-         m.device.memory_free -= 100000) {
-        struct plan_inputs in;
-        struct profile pinned;
-        struct err err;
-        if (!plan_of(&in, &pinned, HEAD2 "stages: [{datasets: {more: 1}, batch_tokens: 4k}]\n", &m,
-                     &err)) {
-            assert_non_null(strstr(err.text, "too much"));
-            refused = true;
-            continue;
-        }
-        assert_false(refused);
-        const struct plan_stage *p = in.plan.stages;
-        assert_true(in.plan.bytes_peak + in.plan.host_bytes <= m.device.memory_free);
-        assert_true((int)p->training.recompute > recompute ||
-                    ((int)p->training.recompute == recompute && p->micro_batch <= micro));
-        recompute = (int)p->training.recompute;
-        micro = p->micro_batch;
-        seen[recompute]++;
-        plan_close(&in);
-    }
-    assert_true(refused && seen[RECOMPUTE_NONE] > 0 &&
-                seen[RECOMPUTE_FULL] + seen[RECOMPUTE_SELECTIVE] > 0);
+    double hardware;
+    model_flops(c, &p->training, 4096, 4096 * 64 / 2.0, 4096, &hardware);
+    return hardware * (1 + 16.0 / p->shape.rows);
 }
 
-/* The remedy of a refusal, taken at its word. */
-static void what_a_refusal_names_makes_it_fit(void **s)
+/* The cheapest of all micro-batches, kinds and numbers of layers that fit in `most` bytes. */
+static double cheapest(const struct plan_stage *like, const struct model_config *c,
+                       const struct machine *m, int64_t most, int micro_least)
+{
+    double best = INFINITY;
+    for (int micro = 32; micro >= micro_least; micro /= 2)
+        for (int r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r++)
+            for (int layers = 0; layers <= c->layers; layers++) {
+                struct plan_stage p = *like;
+                struct err err;
+                struct arena a = arena_make(0);
+                int parts = (p.windows_per_step + micro - 1) / micro;
+                int even = micro_least == 1 ? (p.windows_per_step + parts - 1) / parts : micro;
+                p.training.recompute = (enum recompute)r;
+                p.training.recompute_layers = layers;
+                p.shape.rows = even * 64;
+                p.shape.loss_rows = p.shape.rows < 1024 ? p.shape.rows : 1024;
+                p.shape.alone = even == p.windows_per_step;
+                assert_true(layout_make(&p.layout, c, &p.training, &p.shape, &m->device, &a, &err));
+                double cost = cost_of(&p, c);
+                if (p.layout.bytes <= most && cost < best) best = cost;
+                arena_drop(&a);
+            }
+    return best;
+}
+
+/* From plenty to too little: always within what is there, never dearer than needed, until nothing
+ * fits; what fits only by doing things again is found. */
+static void the_fastest_that_fits_is_chosen(void **s)
+{
+    (void)s;
+    static const struct { const char *more; int micro_least; int64_t step; } rows[] = {
+        {"", 1, 100000}, {"micro_batch_size: 32\n", 32, 30000}};
+    int seen[RECOMPUTE_FULL + 1] = {0}, part = 0, micros = 0;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *yaml = arena_printf(&arena, "base_model: deep\n%s%sstages: [{datasets: {more: "
+                                        "1}, batch_tokens: 4k}]\n", HEAD2 + 17, rows[i].more);
+        bool refused = false;
+        struct machine m = machine;
+        for (m.device.memory_free = 66000000; !refused; m.device.memory_free -= rows[i].step) {
+            struct plan_inputs in;
+            struct profile pinned;
+            struct err err;
+            if (!plan_of(&in, &pinned, yaml, &m, &err)) {
+                assert_non_null(strstr(err.text, "too much"));
+                refused = true;
+                continue;
+            }
+            const struct plan_stage *p = in.plan.stages;
+            int64_t most = m.device.memory_free - m.device.memory_free / 32 - in.plan.host_bytes;
+            assert_true(p->layout.bytes <= most);
+            double cost = cost_of(p, &in.plan.model),
+                   best = cheapest(p, &in.plan.model, &m, most, rows[i].micro_least);
+            if (cost > best * (1 + 1e-12))
+                fail_msg("%lld bytes: cost %g, the cheapest %g", (long long)most, cost, best);
+            seen[p->training.recompute]++;
+            part += p->training.recompute_layers > 0;
+            micros += p->micro_batch < 32;
+            plan_close(&in);
+        }
+    }
+    assert_true(seen[RECOMPUTE_SELECTIVE] > 0 && seen[RECOMPUTE_ATTENTION] > 0);
+    assert_true(seen[RECOMPUTE_FULL] > 0 && part > 0 && micros > 0);
+}
+
+/* Takes a refusal at its word: each change that "fits" does, with the figure that was said, and each
+ * that is "too little" does not. */
+static int take_changes(const char *list, const char *yaml, const struct machine *m, bool fits)
+{
+    int n = 0;
+    for (const char *at = list; *at;) {
+        size_t key = strcspn(at, ":"), word = strcspn(at, "(") - 1;
+        const char *figure = at + word + 2;
+        char bytes[16];
+        struct text changed;
+        struct err err = {{0}};
+        struct plan_inputs in;
+        struct profile pinned;
+        assert_true(profile_text_set(&changed, text_of(yaml), arena_string(&arena, at, key),
+                                     arena_string(&arena, at + key + 2, word - key - 2), &arena,
+                                     &err));
+        bool ok = plan_of(&in, &pinned, arena_string(&arena, changed.p, changed.n), m, &err);
+        if (ok != fits) print_message("%.*s: %s\n", (int)word, at, err.text);
+        assert_int_equal(ok, fits);
+        if (ok) {
+            text_bytes(bytes, in.plan.bytes_peak);
+            assert_memory_equal(figure, bytes, strlen(bytes));
+            plan_close(&in);
+        } else assert_non_null(strstr(err.text, arena_string(&arena, figure, strcspn(figure, ")"))));
+        n++;
+        at = figure + strcspn(figure, ")") + 1;
+        if (strncmp(at, ", ", 2) != 0) break;
+        at += 2;
+    }
+    return n;
+}
+
+static void what_a_refusal_names_makes_it_fit_and_what_it_excludes_does_not(void **s)
 {
     (void)s;
     static const char *const files[] = {
         HEAD "micro_batch_size: 16\ngradient_checkpointing: none\nbatch_tokens: 1024\n",
-        HEAD "batch_tokens: 1024\n", HEAD "max_length: 64\n"};
-    int tried = 0;
-    for (size_t i = 0; i < 2; i++)
-        for (int64_t free = 80000000; free > 40000000; free = free * 98 / 100) {
+        HEAD "batch_tokens: 1024\n",
+        HEAD "train: lora\nmicro_batch_size: 16\nbatch_tokens: 1024\n"};
+    static const char yes[] = "It fits with one of: ", no[] = "too little: ",
+                      none[] = "no single change makes it fit: with ";
+    int fitted = 0, unfit = 0, nothing = 0;
+    for (size_t i = 0; i < COUNT(files); i++)
+        for (int64_t free = 80000000; free > 45000000; free = free * 99 / 100) {
             struct machine m = machine;
             struct plan_inputs in;
             struct profile pinned;
@@ -328,22 +403,14 @@ static void what_a_refusal_names_makes_it_fit(void **s)
                 plan_close(&in);
                 continue;
             }
-            const char *with = strstr(err.text, "; with "), *needs = strstr(err.text, " it needs ");
-            if (!with || !needs) continue;
-            const char *change = arena_string(&arena, with + 7, (size_t)(needs - with - 7));
-            struct text without, changed;
-            struct err why = {{0}};
-            const char *key = arena_string(&arena, change, strcspn(change, ":"));
-            assert_true(profile_text_set(&without, text_of(files[i]), key, strchr(change, ':') + 2,
-                                         &arena, &why));
-            changed = without;
-            if (!plan_of(&in, &pinned, arena_string(&arena, changed.p, changed.n), &m, &err))
-                print_message("%s: %s\n", change, err.text);
-            assert_string_equal(err.text, "");
-            plan_close(&in);
-            tried++;
+            const char *fit = strstr(err.text, yes), *not = strstr(err.text, no),
+                       *all = strstr(err.text, none);
+            assert_true((fit != NULL) != (all != NULL));
+            if (fit) fitted += take_changes(fit + sizeof yes - 1, files[i], &m, true);
+            if (not) unfit += take_changes(not + sizeof no - 1, files[i], &m, false);
+            if (all) nothing += take_changes(all + sizeof none - 1, files[i], &m, false);
         }
-    assert_true(tried > 0);
+    assert_true(fitted > 10 && unfit > 10 && nothing > 10);
 }
 
 /* ---- refusals ---- */
@@ -599,8 +666,8 @@ int main(void)
         cmocka_unit_test(the_sum_of_owners_is_the_whole_and_the_largest_stage_the_peak),
         cmocka_unit_test(types_are_chosen_by_what_is_fast_and_what_the_file_holds),
         cmocka_unit_test(the_resolved_profile_makes_the_same_plan),
-        cmocka_unit_test(less_memory_gives_smaller_micro_batches_then_recompute_then_a_refusal),
-        cmocka_unit_test(what_a_refusal_names_makes_it_fit),
+        cmocka_unit_test(the_fastest_that_fits_is_chosen),
+        cmocka_unit_test(what_a_refusal_names_makes_it_fit_and_what_it_excludes_does_not),
         cmocka_unit_test(what_cannot_run_is_refused_in_a_sentence),
         cmocka_unit_test(a_tokenizer_larger_than_its_model_is_refused),
         cmocka_unit_test(the_time_comes_from_earlier_runs_of_the_same_kind),
