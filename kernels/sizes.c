@@ -53,7 +53,8 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 size_t kernels_workspace_bytes(const struct device_info *info, const struct shape *s) {
     size_t longest = (size_t)s->longest, widest = larger((size_t)s->dim, (size_t)s->ffn * 2);
-    size_t dots = (size_t)s->rows * (size_t)s->heads * sizeof(float);   /* attn_back: d_o . o */
+    /* attn_back: d_o . o, and dq while it is summed */
+    size_t dots = (size_t)s->rows * (size_t)s->heads * (size_t)(1 + s->head_dim) * sizeof(float);
     size_t sums = 32 * widest * sizeof(float); /* norm_back: partial sums of dweight */
     size_t order =
         larger((size_t)s->vocab, longest) * sizeof(int32_t); /* sample: the likeliest tokens */

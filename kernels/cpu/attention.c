@@ -1,13 +1,16 @@
 /* attention.c - causal attention over packed sequences, forward and backward, without a matrix of
  * scores (Dao et al. 2022), as products of tiles.
  *
- * The lanes of a vector are NR neighbours of one kind (queries forward and for dq, keys for dk and
- * dv); blocks of BK of the other kind pass by. Scores come out as [other][lane], which is already
- * the right panel of the next product, so a probability is never turned around, and maxima and sums
- * of a softmax are sums of vectors.
+ * The lanes of a vector are NR neighbours of one kind (queries forward, keys backward); blocks of
+ * BK of the other kind pass by. Scores come out as [other][lane], which is already the right panel
+ * of the next product, so a probability is never turned around, and maxima and sums of a softmax
+ * are sums of vectors. Their rows are also the left factor of dq, the only product that sums over
+ * lanes.
  *
- * A part is one sequence, one key head (with up to PANELS of the query heads that share it) and one
- * range of lanes. Blocks that are masked for the whole range are not visited. */
+ * Forward, a part is one sequence, one key head (with up to PANELS of the query heads that share it)
+ * and one range of queries; backward it is one sequence and one key head, range of keys by range of
+ * keys, so that nobody else adds to its sums. Blocks that are masked for a whole range are not
+ * visited. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/tile.h"
 
@@ -24,6 +27,7 @@ struct attending {
     struct mat o, q, k, v, d_o, dq, dk, dv;
     float *lse;
     const float *dots;           /* backward: d_o . o of each row and head */
+    struct mat sums;             /* backward: of dq, F32 */
     struct seqs sq, sk;
     struct attention a;
     /* query heads of a key head, those of a part, parts for one key head */
@@ -57,9 +61,9 @@ static int parts_of(const struct attending *t, int lanes) {
     return groups_of(lanes, t->lanes_each) * t->sets * t->a.kv_heads;
 }
 
-static struct span span_of(const struct attending *t, int part, bool lanes_are_keys) {
+static struct span span_of(const struct attending *t, int part) {
     struct span s = {0};
-    const int32_t *of = lanes_are_keys ? t->sk.start : t->sq.start;
+    const int32_t *of = t->sq.start;
     for (int here; part >= (here = parts_of(t, of[s.seq + 1] - of[s.seq])); s.seq++) part -= here;
     int lanes = of[s.seq + 1] - of[s.seq], ranges = groups_of(lanes, t->lanes_each);
     s.first = part % ranges * t->lanes_each;
@@ -87,17 +91,36 @@ static struct factor head_rows(struct mat m, int row, int count, int head, int h
                            .lanes = natural ? head_dim : count};
 }
 
-/* Left panels of a block: turned (lanes are rows, steps are columns of the head) or natural. */
-static void pack_block(float *to, const struct factor *f, bool pairs) {
-    pack_left(to, f, 0, f->lanes, 0, f->steps, pairs);
+/* The left factor of a block whose lanes are rows: read where it lies, but for the last rows, or
+ * packed. */
+struct lefts { const float *rows; size_t lane; int direct, units; const float *panels; };
+
+static struct lefts lefts_of(const struct factor *f, bool pairs, float *panels) {
+    struct lefts l = {.rows = f->p, .lane = f->ld / (pairs ? 2 : 1), .panels = panels,
+                      .units = units_of(f->steps, pairs)};
+    if (factor_lies(f, f->steps, pairs)) l.direct = f->lanes / MR * MR;
+    pack_left(panels + (size_t)l.direct * (size_t)l.units, f, l.direct, f->lanes - l.direct, 0,
+              f->steps, pairs);
+    return l;
 }
 
-/* out [lanes up to MR, NR] gets or adds left' right over the first `units` of the `packed` steps.
- */
-static void tiles(int lanes, int units, int packed, bool pairs, const float *left,
-                  const float *right, float *out, bool add) {
+/* out [rows, NR] = left' right. */
+static void scores_of(const struct lefts *l, int rows, bool pairs, const float *right, float *out) {
+    for (int i = 0; i < rows; i += MR, out += MR * NR) {
+        if (i < l->direct)
+            tile_direct(l->units, pairs, l->rows + (size_t)i * l->lane, l->lane, right, out, NR,
+                        false, NULL);
+        else
+            tile(l->units, pairs, l->panels + (size_t)i * (size_t)l->units, right, out, NR, false,
+                 NULL);
+    }
+}
+
+/* out [lanes up to MR, NR] adds left' right over the first `units` of the `packed` steps. */
+static void add_tiles(int lanes, int units, int packed, bool pairs, const float *left,
+                      const float *right, float *out) {
     for (int l = 0; l < lanes; l += MR)
-        tile(units, pairs, left + (size_t)l * (size_t)packed, right, out + (size_t)l * NR, NR, add,
+        tile(units, pairs, left + (size_t)l * (size_t)packed, right, out + (size_t)l * NR, NR, true,
              NULL);
 }
 
@@ -106,26 +129,24 @@ static size_t panel_of(const struct attending *t) {
     return (size_t)groups_of(t->a.head_dim, MR) * MR * NR;
 }
 
-/* Scores that are probabilities or their gradients become the right panel of the next product. */
-static void to_right(float *scores, int rows, bool pairs) {
-    if (!HAS_PAIRS || !pairs) return;
-    for (int r = 0; r < rows; r += 2)
-        for (int j = 0; j < NR; j += V) {
-            const float *s = scores + (size_t)r * NR + j;
-            v_store(scores + (size_t)(r / 2) * NR + j,
-                    v_pair(v_load(s), r + 1 < rows ? v_load(s + NR) : v_set(0)));
-        }
-}
-
 /* sums [head_dim, NR] of `count` lanes into rows of m, each lane times its scale. */
 static void store_lanes(struct mat m, int row, int count, int head, int head_dim, const float *sums,
                         const float *scale) {
-    float turned[HD + 4];
-    for (int lane = 0; lane < count; lane++) {
-        void *to = cpu_row(mat_cols(m, head * head_dim, head_dim), row + lane);
-        for (int c = 0; c < head_dim; c++) turned[c] = sums[(size_t)c * NR + lane] * scale[lane];
-        for (int c = 0; c < head_dim; c += V)
-            v_to(to, m.t, c, head_dim, v_at(turned, F32, c, head_dim));
+    enum { LD = HD + 4 };
+    float turned[V * LD];
+    struct mat part = mat_cols(m, head * head_dim, head_dim);
+    for (int j = 0; j < count; j += V) {
+        vf factor = v_load(scale + j), r[4] = {factor, factor, factor, factor};
+        for (int c = 0; c < head_dim; c += 4) {
+            for (int i = 0; i < 4 && c + i < head_dim; i++)
+                r[i] = v_load(sums + (size_t)(c + i) * NR + j) * factor;
+            turn4(turned + c, LD, r, V);
+        }
+        for (int i = 0; i < cpu_least(V, count - j); i++) {
+            void *to = cpu_row(part, row + j + i);
+            for (int c = 0; c < head_dim; c += V)
+                v_to(to, m.t, c, head_dim, v_at(turned + i * LD, F32, c, head_dim));
+        }
     }
 }
 
@@ -137,33 +158,40 @@ static void count_up(float *to, int first) {
 
 struct softmax { float most[NR], sum[NR], last_seen[NR]; };
 
-/* One block of scores: the running maximum and sum go on, scores become probabilities, and what was
- * summed before is rescaled. */
+/* One block of scores: the running maximum and sum go on, scores become probabilities (pairs of
+ * them for a product in BF16), and what was summed before is rescaled. */
+INLINE void soften_lanes(struct softmax *s, float *scores, int j, int rows, int key, bool masked,
+                         float scale, bool pairs, float *out, int head_dim) {
+    vf seen = v_load(s->last_seen + j), before = v_load(s->most + j), most = before, sum = v_set(0);
+    for (int r = 0; r < rows; r++) {
+        float *at = scores + (size_t)r * NR + j;
+        vf x = v_load(at) * v_set(scale);
+        if (masked) x = v_less(seen, v_set((float)(key + r)), x, v_set(-INFINITY));
+        v_store(at, x);
+        most = v_max(x, most);
+    }
+    for (int r = 0; r < rows; r += pairs ? 2 : 1) {
+        const float *at = scores + (size_t)r * NR + j;
+        vf p = v_exp(v_load(at) - most), next = v_set(0);
+        if (pairs && r + 1 < rows) next = v_exp(v_load(at + NR) - most);
+        sum = sum + (p + next);
+        v_store(scores + (size_t)(pairs ? r / 2 : r) * NR + j, pairs ? v_pair(p, next) : p);
+    }
+    vf fade = v_exp(before - most);
+    v_store(s->most + j, most);
+    v_store(s->sum + j, v_fma(v_load(s->sum + j), fade, sum));
+    for (int c = 0; c < head_dim; c++) {
+        float *at = out + (size_t)c * NR + j;
+        v_store(at, v_load(at) * fade);
+    }
+}
+
 static void soften(struct softmax *s, float *scores, int rows, int key, bool masked, float scale,
-                   float *out, int head_dim) {
+                   bool pairs, float *out, int head_dim) {
     for (int j = 0; j < NR; j += V) {
-        vf seen = v_load(s->last_seen + j), before = v_load(s->most + j), most = before,
-           sum = v_set(0);
-        for (int r = 0; r < rows; r++) {
-            float *at = scores + (size_t)r * NR + j;
-            vf x = v_load(at) * v_set(scale);
-            if (masked) x = v_less(seen, v_set((float)(key + r)), x, v_set(-INFINITY));
-            v_store(at, x);
-            most = v_max(x, most);
-        }
-        for (int r = 0; r < rows; r++) {
-            float *at = scores + (size_t)r * NR + j;
-            vf p = v_exp(v_load(at) - most);
-            v_store(at, p);
-            sum = sum + p;
-        }
-        vf fade = v_exp(before - most);
-        v_store(s->most + j, most);
-        v_store(s->sum + j, v_fma(v_load(s->sum + j), fade, sum));
-        for (int c = 0; c < head_dim; c++) {
-            float *at = out + (size_t)c * NR + j;
-            v_store(at, v_load(at) * fade);
-        }
+        if (HAS_PAIRS && pairs)
+            soften_lanes(s, scores, j, rows, key, masked, scale, true, out, head_dim);
+        else soften_lanes(s, scores, j, rows, key, masked, scale, false, out, head_dim);
     }
 }
 
@@ -171,7 +199,7 @@ static void finish(const struct attending *t, const struct span *s, int panel,
                    const struct softmax *soft, const float *out) {
     int head = s->head + panel / s->panels_each, at = panel % s->panels_each * NR;
     int row = t->sq.start[s->seq] + s->first + at, count = cpu_least(NR, s->count - at);
-    float scale[NR];
+    float scale[NR] = {0};
     for (int i = 0; i < count; i++) {
         bool any = soft->sum[i] > 0 || soft->sum[i] != soft->sum[i]; /* a NaN is passed on */
         scale[i] = any ? 1 / soft->sum[i] : 0;
@@ -195,7 +223,7 @@ static void pack_lanes(const struct attending *t, const struct span *s, struct m
 
 static void forward_part(void *arg, int part, int thread) {
     const struct attending *t = arg;
-    struct span s = span_of(t, part, false);
+    struct span s = span_of(t, part);
     int hd = t->a.head_dim, units = units_of(hd, t->pairs), panels = s.heads * s.panels_each;
     int start = t->sk.start[s.seq], last = cpu_least(s.keys, s.first + s.count + s.shift);
     struct softmax soft[PANELS];
@@ -210,22 +238,20 @@ static void forward_part(void *arg, int part, int thread) {
     }
     for (int key = 0; key < last; key += BK) {
         int count = cpu_least(BK, last - key);
-        struct factor turned = head_rows(t->k, start + key, count, s.kv_head, hd, false);
+        struct factor rows_of_k = head_rows(t->k, start + key, count, s.kv_head, hd, false);
         struct factor natural = head_rows(t->v, start + key, count, s.kv_head, hd, true);
-        pack_block(keys, &turned, t->pairs);
-        pack_block(values, &natural, t->pairs);
+        struct lefts left = lefts_of(&rows_of_k, t->pairs, keys);
+        pack_left(values, &natural, 0, hd, 0, count, t->pairs);
         for (int p = 0; p < panels; p++) {
             int from = s.first + p % s.panels_each * NR,
                 rows = cpu_least(count, from + NR + s.shift - key);
             if (rows <= 0) continue;
             float *sums = out + (size_t)p * HD * NR;
-            tiles(rows, units, units, t->pairs, keys, right + (size_t)p * (size_t)units * NR,
-                  scores, false);
+            scores_of(&left, rows, t->pairs, right + (size_t)p * (size_t)units * NR, scores);
             bool masked = key + rows - 1 > from + s.shift;
-            soften(&soft[p], scores, rows, key, masked, t->a.scale, sums, hd);
-            to_right(scores, rows, t->pairs);
-            tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, values, scores,
-                  sums, true);
+            soften(&soft[p], scores, rows, key, masked, t->a.scale, t->pairs, sums, hd);
+            add_tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, values,
+                      scores, sums);
         }
     }
     for (int p = 0; p < panels; p++) finish(t, &s, p, &soft[p], out + (size_t)p * HD * NR);
@@ -314,153 +340,150 @@ static void dots_part(void *arg, int part, int thread) {
                         cpu_row(mat_cols(t->d_o, head * hd, hd), row), t->d_o.t, hd);
 }
 
-/* The scratch of the backward: two right factors and two sums for each panel, blocks of the others.
- */
+/* The scratch of a part of the backward, for one range of keys. */
 struct back {
-    float *right1, *right2, *sums1, *sums2, *scores, *grads, *turned1, *turned2, *natural1,
-        *natural2;
+    float *k_right, *v_right;            /* panels of keys: the columns of a head are the steps */
+    float *k_natural;                    /* panels of columns of a head: the keys are the steps */
+    float *dk, *dv;                      /* sums [head_dim, NR] of each panel */
+    float *scores, *grads, *rows;        /* of a block of queries: one panel's, and rows of all panels */
+    float *q_turned, *g_turned, *q_natural, *g_natural;
+    int first, count, panels;            /* the keys */
+    float lane[PANELS][NR];
 };
 
-static struct back back_of(const struct attending *t, int thread, int panels) {
-    size_t panel = panel_of(t), block = (size_t)BK * (size_t)(t->a.head_dim + MR);
-    struct back b;
-    b.right1 = cpu_scratch(t->d, thread);
-    b.right2 = b.right1 + panel * (size_t)panels;
-    b.sums1 = b.right2 + panel * (size_t)panels;
-    b.sums2 = b.sums1 + panel * (size_t)panels;
-    b.scores = b.sums2 + panel * (size_t)panels;
+static struct back back_of(const struct attending *t, int thread) {
+    size_t panels = panel_of(t) * PANELS, block = (size_t)BK * (size_t)(t->a.head_dim + MR);
+    struct back b = {.k_right = cpu_scratch(t->d, thread)};
+    b.v_right = b.k_right + panels;
+    b.dk = b.v_right + panels;
+    b.dv = b.dk + panels;
+    b.k_natural = b.dv + panels;
+    b.scores = b.k_natural + (size_t)PANELS * NR * (size_t)(groups_of(t->a.head_dim, TWO) * TWO);
     b.grads = b.scores + BK * NR;
-    b.turned1 = b.grads + BK * NR;
-    b.turned2 = b.turned1 + block;
-    b.natural1 = b.turned2 + block;
-    b.natural2 = b.natural1 + block;
-    memset(b.sums1, 0, 2 * panel * (size_t)panels * sizeof(float));
+    b.rows = b.grads + BK * NR;
+    b.q_turned = b.rows + BK * NR * PANELS;
+    b.g_turned = b.q_turned + block;
+    b.q_natural = b.g_turned + block;
+    b.g_natural = b.q_natural + block;
     return b;
 }
 
-/* Lanes are queries: scores become ds = p (dp - dot). */
-static void grade_queries(const struct back *b, int rows, int key, const float *lse,
-                          const float *dot, const float *last_seen, float scale) {
-    for (int j = 0; j < NR; j += V) {
-        vf seen = v_load(last_seen + j), l = v_load(lse + j), d = v_load(dot + j);
-        for (int r = 0; r < rows; r++) {
-            float *at = b->scores + (size_t)r * NR + j;
-            vf p = v_exp(v_fma(v_load(at), v_set(scale), v_set(0) - l));
-            vf ds = p * (v_load(b->grads + (size_t)r * NR + j) - d);
-            v_store(at, v_less(seen, v_set((float)(key + r)), ds, v_set(0)));
-        }
-    }
+/* One row of scores becomes p and one of grads ds = p (dp - dot); ds also goes to the rows. */
+INLINE void grade_row(const struct back *b, int r, int j, vf seen, vf scale, vf lse, vf dot,
+                      vf query, vf *p, vf *ds) {
+    vf x = v_exp(v_fma(v_load(b->scores + (size_t)r * NR + j), scale, lse));
+    *p = v_less(query, seen, x, v_set(0));
+    *ds = *p * (v_load(b->grads + (size_t)r * NR + j) - dot);
 }
 
-static void query_part(void *arg, int part, int thread) {
-    const struct attending *t = arg;
-    struct span s = span_of(t, part, false);
-    int hd = t->a.head_dim, units = units_of(hd, t->pairs), panels = s.heads * s.panels_each;
-    int start = t->sk.start[s.seq], last = cpu_least(s.keys, s.first + s.count);
-    struct back b = back_of(t, thread, PANELS);
-    float lse[PANELS][NR], dot[PANELS][NR], seen[PANELS][NR], scales[NR];
-    pack_lanes(t, &s, t->q, start, false, b.right1);
-    pack_lanes(t, &s, t->d_o, start, false, b.right2);
-    for (int p = 0; p < panels; p++) {
-        int head = s.head + p / s.panels_each, at = s.first + p % s.panels_each * NR;
-        count_up(seen[p], at);
-        for (int i = 0; i < NR;
-             i++) { /* lanes beyond the last query repeat it; they are not stored */
-            size_t row = (size_t)(start + cpu_least(at + i, s.queries - 1));
-            lse[p][i] = t->lse[row * (size_t)t->a.heads + (size_t)head];
-            dot[p][i] = t->dots[row * (size_t)t->a.heads + (size_t)head];
-        }
-    }
-    for (int key = 0; key < last; key += BK) {
-        int count = cpu_least(BK, last - key);
-        struct factor k1 = head_rows(t->k, start + key, count, s.kv_head, hd, false);
-        struct factor v1 = head_rows(t->v, start + key, count, s.kv_head, hd, false);
-        struct factor k2 = head_rows(t->k, start + key, count, s.kv_head, hd, true);
-        pack_block(b.turned1, &k1, t->pairs);
-        pack_block(b.turned2, &v1, t->pairs);
-        pack_block(b.natural1, &k2, t->pairs);
-        for (int p = 0; p < panels; p++) {
-            int rows = cpu_least(count, s.first + p % s.panels_each * NR + NR - key);
-            if (rows <= 0) continue;
-            size_t right = (size_t)p * (size_t)units * NR;
-            tiles(rows, units, units, t->pairs, b.turned1, b.right1 + right, b.scores, false);
-            tiles(rows, units, units, t->pairs, b.turned2, b.right2 + right, b.grads, false);
-            grade_queries(&b, rows, key, lse[p], dot[p], seen[p], t->a.scale);
-            to_right(b.scores, rows, t->pairs);
-            tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, b.natural1,
-                  b.scores, b.sums1 + (size_t)p * panel_of(t), true);
-        }
-    }
-    for (int i = 0; i < NR; i++) scales[i] = t->a.scale;
-    for (int p = 0; p < panels; p++) {
-        int at = p % s.panels_each * NR;
-        store_lanes(t->dq, start + s.first + at, cpu_least(NR, s.count - at),
-                    s.head + p / s.panels_each, hd, b.sums1 + (size_t)p * panel_of(t), scales);
-    }
-}
-
-/* Lanes are keys: scores become p, grads become ds. */
-static void grade_keys(const struct attending *t, const struct back *b, int rows, int row,
-                       int query, int head, const float *lane) {
-    for (int r = 0; r < rows; r++) {
+/* Scores and gradients of a block of queries become right panels of dv and dk, and rows of dq. */
+INLINE void grade(const struct attending *t, const struct back *b, int panel, int count, int row,
+                  int query, int head, bool pairs) {
+    vf scale = v_set(t->a.scale);
+    for (int r = 0; r < count; r += pairs ? 2 : 1) {
         size_t at = (size_t)(row + r) * (size_t)t->a.heads + (size_t)head;
-        vf l = v_set(-t->lse[at]), d = v_set(t->dots[at]), last = v_set((float)(query + r));
+        size_t next = r + 1 < count ? at + (size_t)t->a.heads : at;
+        vf lse[2] = {v_set(-t->lse[at]), v_set(-t->lse[next])};
+        vf dot[2] = {v_set(t->dots[at]), v_set(t->dots[next])};
         for (int j = 0; j < NR; j += V) {
-            float *s = b->scores + (size_t)r * NR + j, *g = b->grads + (size_t)r * NR + j;
-            vf p = v_exp(v_fma(v_load(s), v_set(t->a.scale), l));
-            p = v_less(last, v_load(lane + j), p, v_set(0));
-            v_store(s, p);
-            v_store(g, p * (v_load(g) - d));
+            vf seen = v_load(b->lane[panel] + j), p[2] = {v_set(0), v_set(0)}, ds[2] = {p[0], p[0]};
+            for (int i = 0; i < (pairs ? 2 : 1) && r + i < count; i++) {
+                grade_row(b, r + i, j, seen, scale, lse[i], dot[i], v_set((float)(query + r + i)),
+                          &p[i], &ds[i]);
+                v_to((char *)b->rows + (size_t)(r + i) * PANELS * NR * (pairs ? 2 : 4),
+                     pairs ? BF16 : F32, panel * NR + j, PANELS * NR, ds[i]);
+            }
+            size_t to = (size_t)(pairs ? r / 2 : r) * NR + (size_t)j;
+            v_store(b->scores + to, pairs ? v_pair(p[0], p[1]) : p[0]);
+            v_store(b->grads + to, pairs ? v_pair(ds[0], ds[1]) : ds[0]);
         }
     }
 }
 
-/* One block of queries of one head passes by the keys of a span. */
-static void pass_queries(const struct attending *t, const struct span *s, const struct back *b,
-                         int head, int query, int count, float lane[][NR]) {
-    int hd = t->a.head_dim, units = units_of(hd, t->pairs), row = t->sq.start[s->seq] + query;
-    size_t panel = panel_of(t);
-    struct factor q1 = head_rows(t->q, row, count, head, hd, false),
-                  g1 = head_rows(t->d_o, row, count, head, hd, false);
-    struct factor q2 = head_rows(t->q, row, count, head, hd, true),
-                  g2 = head_rows(t->d_o, row, count, head, hd, true);
-    pack_block(b->turned1, &q1, t->pairs);
-    pack_block(b->turned2, &g1, t->pairs);
-    pack_block(b->natural1, &q2, t->pairs);
-    pack_block(b->natural2, &g2, t->pairs);
-    for (int p = 0; p < s->panels_each; p++) {
-        if (query + count - 1 < s->first + p * NR) continue;
-        size_t right = (size_t)p * (size_t)units * NR;
-        tiles(count, units, units, t->pairs, b->turned1, b->right1 + right, b->scores, false);
-        tiles(count, units, units, t->pairs, b->turned2, b->right2 + right, b->grads, false);
-        grade_keys(t, b, count, row, query, head, lane[p]);
-        to_right(b->scores, count, t->pairs);
-        to_right(b->grads, count, t->pairs);
-        int all = units_of(count, t->pairs);
-        tiles(hd, all, all, t->pairs, b->natural2, b->scores, b->sums2 + (size_t)p * panel, true);
-        tiles(hd, all, all, t->pairs, b->natural1, b->grads, b->sums1 + (size_t)p * panel, true);
+/* dq of a block of queries adds ds k over the keys of the panels that it sees. */
+static void add_queries(const struct attending *t, const struct back *b, int row, int count,
+                        int head, int panels) {
+    int each = t->pairs ? 2 : 1, hd = t->a.head_dim;
+    int units = units_of(cpu_least(panels * NR, b->count), t->pairs);
+    int all = units_of(b->count, t->pairs);
+    float out[MR * TWO];
+    for (int c = 0; c < hd; c += TWO)
+        for (int i = 0; i < count; i += MR) {
+            tile_two(units, t->pairs, b->rows + (size_t)i * PANELS * NR / (size_t)each,
+                     (size_t)(PANELS * NR / each), b->k_natural + (size_t)c * (size_t)all, out);
+            for (int r = 0; r < cpu_least(MR, count - i); r++) {
+                float *sum = (float *)cpu_row(t->sums, row + i + r) + head * hd + c;
+                for (int j = 0; j < cpu_least(TWO, hd - c); j += V)
+                    v_to(sum, F32, j, hd - c,
+                         v_at(sum, F32, j, hd - c) + v_at(out + r * TWO, F32, j, TWO));
+            }
+        }
+}
+
+/* One block of queries of one head passes by a range of keys. */
+static void pass_queries(const struct attending *t, const struct back *b, int head, int start,
+                         int query, int count) {
+    int hd = t->a.head_dim, units = units_of(hd, t->pairs), row = start + query, seen = 0;
+    int all = units_of(count, t->pairs);
+    struct factor q = head_rows(t->q, row, count, head, hd, false),
+                  g = head_rows(t->d_o, row, count, head, hd, false);
+    struct factor q_natural = head_rows(t->q, row, count, head, hd, true),
+                  g_natural = head_rows(t->d_o, row, count, head, hd, true);
+    struct lefts ql = lefts_of(&q, t->pairs, b->q_turned), gl = lefts_of(&g, t->pairs, b->g_turned);
+    pack_left(b->q_natural, &q_natural, 0, hd, 0, count, t->pairs);
+    pack_left(b->g_natural, &g_natural, 0, hd, 0, count, t->pairs);
+    for (int p = 0; p < b->panels && query + count > b->first + p * NR; p++, seen++) {
+        size_t right = (size_t)p * (size_t)units * NR, sums = (size_t)p * panel_of(t);
+        scores_of(&ql, count, t->pairs, b->k_right + right, b->scores);
+        scores_of(&gl, count, t->pairs, b->v_right + right, b->grads);
+        if (HAS_PAIRS && t->pairs) grade(t, b, p, count, row, query, head, true);
+        else grade(t, b, p, count, row, query, head, false);
+        add_tiles(hd, all, all, t->pairs, b->g_natural, b->scores, b->dv + sums);
+        add_tiles(hd, all, all, t->pairs, b->q_natural, b->grads, b->dk + sums);
+    }
+    add_queries(t, b, row, count, head, seen);
+}
+
+/* The keys first .. of a sequence, and all queries that see them. */
+static void back_keys(const struct attending *t, struct back *b, int kv_head, int start, int length) {
+    int hd = t->a.head_dim, end = (kv_head + 1) * t->group;
+    float scales[NR], ones[NR];
+    struct factor k = head_rows(t->k, start + b->first, b->count, kv_head, hd, false);
+    struct factor v = head_rows(t->v, start + b->first, b->count, kv_head, hd, false);
+    struct factor natural = head_rows(t->k, start + b->first, b->count, kv_head, hd, true);
+    pack_right(b->k_right, &k, 0, b->count, 0, hd, t->pairs);
+    pack_right(b->v_right, &v, 0, b->count, 0, hd, t->pairs);
+    pack_two(b->k_natural, &natural, hd, b->count, t->pairs);
+    memset(b->dk, 0, sizeof(float) * panel_of(t) * PANELS * 2);
+    for (int p = 0; p < b->panels; p++) count_up(b->lane[p], b->first + p * NR);
+    for (int head = kv_head * t->group; head < end; head++)
+        for (int query = b->first; query < length; query += BK)
+            pass_queries(t, b, head, start, query, cpu_least(BK, length - query));
+    for (int i = 0; i < NR; i++) scales[i] = t->a.scale, ones[i] = 1;
+    for (int p = 0; p < b->panels; p++) {
+        int row = start + b->first + p * NR, count = cpu_least(NR, b->count - p * NR);
+        store_lanes(t->dk, row, count, kv_head, hd, b->dk + (size_t)p * panel_of(t), scales);
+        store_lanes(t->dv, row, count, kv_head, hd, b->dv + (size_t)p * panel_of(t), ones);
     }
 }
 
-static void key_part(void *arg, int part, int thread) {
+static void back_part(void *arg, int part, int thread) {
     const struct attending *t = arg;
-    struct span s = span_of(t, part, true);
-    int hd = t->a.head_dim, start = t->sk.start[s.seq];
-    size_t panel = panel_of(t);
-    struct back b = back_of(t, thread, PANELS);
-    float lane[PANELS][NR], scales[NR], ones[NR];
-    pack_lanes(t, &s, t->k, start, true, b.right1);
-    pack_lanes(t, &s, t->v, start, true, b.right2);
-    for (int p = 0; p < s.panels_each; p++) count_up(lane[p], s.first + p * NR);
-    for (int head = s.kv_head * t->group; head < (s.kv_head + 1) * t->group; head++)
-        for (int query = s.first; query < s.queries; query += BK)
-            pass_queries(t, &s, &b, head, query, cpu_least(BK, s.queries - query), lane);
-    for (int i = 0; i < NR; i++) scales[i] = t->a.scale, ones[i] = 1;
-    for (int p = 0; p < s.panels_each; p++) {
-        int row = start + s.first + p * NR, count = cpu_least(NR, s.count - p * NR);
-        store_lanes(t->dk, row, count, s.kv_head, hd, b.sums1 + (size_t)p * panel, scales);
-        store_lanes(t->dv, row, count, s.kv_head, hd, b.sums2 + (size_t)p * panel, ones);
+    int seq = part / t->a.kv_heads, kv_head = part % t->a.kv_heads, hd = t->a.head_dim;
+    int start = t->sq.start[seq], length = t->sq.start[seq + 1] - start;
+    struct mat dq = mat_cols(mat_rows(t->dq, start, length), kv_head * t->group * hd, t->group * hd);
+    struct mat sums = mat_cols(mat_rows(t->sums, start, length), kv_head * t->group * hd, dq.cols);
+    struct back b = back_of(t, thread);
+    for (int i = 0; i < length; i++) memset(cpu_row(sums, i), 0, sizeof(float) * (size_t)sums.cols);
+    for (b.first = 0; b.first < length; b.first += PANELS * NR) {
+        b.count = cpu_least(PANELS * NR, length - b.first);
+        b.panels = groups_of(b.count, NR);
+        back_keys(t, &b, kv_head, start, length);
     }
+    for (int i = 0; i < length; i++)
+        for (int c = 0; c < dq.cols; c += V)
+            v_to(cpu_row(dq, i), dq.t, c, dq.cols,
+                 v_at(cpu_row(sums, i), F32, c, dq.cols) * v_set(t->a.scale));
 }
 
 static void attn_back(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o,
@@ -468,23 +491,19 @@ static void attn_back(struct device *d, struct mat dq, struct mat dk, struct mat
                       struct seqs s, const struct attention *a) {
     struct attending t = {.o = o, .lse = (float *)lse, .q = q, .k = k, .v = v, .sq = s, .sk = s,
                           .d_o = d_o, .dq = dq, .dk = dk, .dv = dv, .dots = cpu_shared(d)};
-    int64_t work = 0, parts = 0;
+    int64_t work = 0;
     plan(&t, d, a);
     t.pairs = t.pairs && d_o.t == BF16;
+    t.sums = dq;
+    if (dq.t != F32)
+        t.sums = mat_make((float *)cpu_shared(d) + (size_t)o.rows * (size_t)a->heads, o.rows,
+                          a->heads * a->head_dim, F32);
     cpu_run(d, (o.rows + 63) / 64, cpu_bytes(o) * 2, dots_part, &t);
     for (int n = 0; n < s.n; n++) {
         int length = s.start[n + 1] - s.start[n];
-        parts += parts_of(&t, length);
         work += (int64_t)length * length * a->heads * 16;
     }
-    cpu_run(d, (int)parts, work, query_part, &t);
-    /* All query heads of a key head pass by the same sums, so a part has all its panels for keys.
-     */
-    t.sets = 1;
-    t.lanes_each = PANELS * NR;
-    parts = 0;
-    for (int n = 0; n < s.n; n++) parts += parts_of(&t, s.start[n + 1] - s.start[n]);
-    cpu_run(d, (int)parts, work, key_part, &t);
+    cpu_run(d, s.n * a->kv_heads, work, back_part, &t);
 }
 
 void CPU_NAME(attention)(struct kernels *k) {

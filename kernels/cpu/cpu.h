@@ -13,7 +13,7 @@
 #include "kernels/kernels.h"
 #include "kernels/pool.h"
 
-enum { CPU_SCRATCH = 2 << 20 };      /* bytes of a thread; the largest user is attention backward */
+enum { CPU_SCRATCH = 3 << 20 };      /* bytes of a thread; the largest user is attention backward */
 /* What a product packs at once, in the shared workspace, in floats: panels of the left and of the right factor,
  * and the sums between slices of an inner dimension of more units than one slice has. */
 enum { CPU_LEFT = 1 << 20, CPU_RIGHT = 2 << 20, CPU_BETWEEN = 1 << 20, CPU_UNITS = 2048 };

@@ -143,12 +143,6 @@ static int slice_of(int n, int most, int unit) {
     return slices < 2 ? most : up_to((n + slices - 1) / slices, unit);
 }
 
-/* A row of the left factor is a row of units as it lies. */
-static bool lies_right(const struct factor *f, int inner, bool pairs) {
-    if (f->natural) return false;
-    return pairs ? f->t == BF16 && f->ld % 2 == 0 && inner % 2 == 0 : f->t == F32;
-}
-
 /* y = alpha sums + beta y for the rows of a part. */
 static void finish_part(void *arg, int part, int thread) {
     (void)thread;
@@ -179,7 +173,7 @@ static void multiply(struct product *p) {
     int steps = slice_of(p->inner, CPU_UNITS * (p->pairs ? 2 : 1), 64);
     int units = units_of(cpu_least(steps, p->inner), p->pairs) + 1, group = p->y.rows;
     int cols = slice_of(p->y.cols, CPU_RIGHT / units / NR * NR, NR), rows = p->y.rows;
-    p->direct = lies_right(&p->left, p->inner, p->pairs);
+    p->direct = factor_lies(&p->left, p->inner, p->pairs);
     p->left_panels = cpu_shared(p->d);
     p->right_panels = p->left_panels + CPU_LEFT;
     if (!p->direct) rows = slice_of(rows, CPU_LEFT / units / MB * MB, MB);

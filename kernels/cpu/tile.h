@@ -12,6 +12,7 @@
 
 #define NR (3 * V)
 #define MR (V / 2)
+#define TWO (2 * V) /* the narrower panels of few columns, where three vectors would be half empty */
 
 #ifdef __AVX512BF16__
 #define HAS_PAIRS true
@@ -43,31 +44,34 @@ INLINE void end_vector(const struct ending *e, size_t row, int col, vf sum) {
  * a head's 49,152 columns would lose the small differences that are left of its gradient (5e-4 of the last
  * norm's). */
 INLINE void tile_rows(int units, bool pairs, const float *a, size_t step, size_t lane,
-                      const float *b, float *c, size_t ld, bool add, const struct ending *e) {
+                      const float *b, float *c, size_t ld, bool add, const struct ending *e,
+                      const int wide) {
     vf sum[MR][3];
 #pragma GCC unroll 8
     for (int i = 0; i < MR; i++)
 #pragma GCC unroll 3
-        for (int j = 0; j < 3; j++) {
+        for (int j = 0; j < wide; j++) {
             sum[i][j] = v_set(0);
             if (e) __builtin_prefetch(end_at(e, (size_t)i, j * V), 1);
         }
     for (int k = 0; k < units; k++) {
-        vf b0 = v_load(b), b1 = v_load(b + V), b2 = v_load(b + 2 * V);
+        vf right[3];
+#pragma GCC unroll 3
+        for (int j = 0; j < wide; j++) right[j] = v_load(b + j * V);
 #pragma GCC unroll 8
         for (int i = 0; i < MR; i++) {
             vf x = v_set(a[(size_t)i * lane]);
-            sum[i][0] = pairs ? v_pairs(sum[i][0], x, b0) : v_fma(x, b0, sum[i][0]);
-            sum[i][1] = pairs ? v_pairs(sum[i][1], x, b1) : v_fma(x, b1, sum[i][1]);
-            sum[i][2] = pairs ? v_pairs(sum[i][2], x, b2) : v_fma(x, b2, sum[i][2]);
+#pragma GCC unroll 3
+            for (int j = 0; j < wide; j++)
+                sum[i][j] = pairs ? v_pairs(sum[i][j], x, right[j]) : v_fma(x, right[j], sum[i][j]);
         }
         a += step;
-        b += NR;
+        b += wide * V;
     }
 #pragma GCC unroll 8
     for (int i = 0; i < MR; i++)
 #pragma GCC unroll 3
-        for (int j = 0; j < 3; j++) {
+        for (int j = 0; j < wide; j++) {
             float *at = c + (size_t)i * ld + (size_t)j * V;
             if (add) sum[i][j] += v_load(at);
             if (e) end_vector(e, (size_t)i, j * V, sum[i][j]);
@@ -79,8 +83,8 @@ INLINE void tile_rows(int units, bool pairs, const float *a, size_t step, size_t
 static __attribute__((unused, noinline)) void tile(int units, bool pairs, const float *a,
                                                    const float *b, float *c, size_t ld, bool add,
                                                    const struct ending *e) {
-    if (HAS_PAIRS && pairs) tile_rows(units, true, a, MR, 1, b, c, ld, add, e);
-    else tile_rows(units, false, a, MR, 1, b, c, ld, add, e);
+    if (HAS_PAIRS && pairs) tile_rows(units, true, a, MR, 1, b, c, ld, add, e, 3);
+    else tile_rows(units, false, a, MR, 1, b, c, ld, add, e, 3);
 }
 
 /* A tile whose left factor is read where it is: rows of units, `lane` units apart. */
@@ -88,14 +92,27 @@ static __attribute__((unused, noinline)) void tile_direct(int units, bool pairs,
                                                           size_t lane, const float *b, float *c,
                                                           size_t ld, bool add,
                                                           const struct ending *e) {
-    if (HAS_PAIRS && pairs) tile_rows(units, true, a, 1, lane, b, c, ld, add, e);
-    else tile_rows(units, false, a, 1, lane, b, c, ld, add, e);
+    if (HAS_PAIRS && pairs) tile_rows(units, true, a, 1, lane, b, c, ld, add, e, 3);
+    else tile_rows(units, false, a, 1, lane, b, c, ld, add, e, 3);
+}
+
+/* A tile of TWO columns, whose sums replace c [MR, TWO]. */
+static __attribute__((unused, noinline)) void tile_two(int units, bool pairs, const float *a,
+                                                       size_t lane, const float *b, float *c) {
+    if (HAS_PAIRS && pairs) tile_rows(units, true, a, 1, lane, b, c, TWO, false, NULL, 2);
+    else tile_rows(units, false, a, 1, lane, b, c, TWO, false, NULL, 2);
 }
 
 /* What is packed: element (step s of the inner dimension, lane l) is p[s * ld + l] where `natural`,
  * else p[l * ld + s]. Steps and lanes from these counts on read as 0. rounded: F32 is rounded to BF16 on the way,
  * where that is the compute type and there are no pairs. */
 struct factor { const void *p; size_t ld; enum dtype t; bool natural, rounded; int steps, lanes; };
+
+/* A lane of the left factor is a row of units as it lies. */
+INLINE bool factor_lies(const struct factor *f, int steps, bool pairs) {
+    if (f->natural) return false;
+    return pairs ? f->t == BF16 && f->ld % 2 == 0 && steps % 2 == 0 : f->t == F32;
+}
 
 INLINE const void *factor_at(const struct factor *f, int line, int at) {
     return (const char *)f->p + ((size_t)line * f->ld + (size_t)at) * (f->t == BF16 ? 2 : 4);
@@ -236,8 +253,8 @@ INLINE vf lanes_of_step(const struct factor *f, int lane, int s, bool pairs) {
     return f->t == BF16 ? v_pair_exact(v, next) : v_pair(v, next);
 }
 
-/* V lanes into the panels of R that hold them: a left panel has half a vector, a right one three.
- */
+/* V lanes into the panels of R that hold them: a left panel has half a vector, a right one two or
+ * three. */
 INLINE void lanes_to(float *panels, size_t size, int l, int lanes, vf v, const int R) {
     float *to = panels + (size_t)(l / R) * size + l % R;
     if (R >= V) v_store(to, v);
@@ -279,5 +296,10 @@ static __attribute__((unused, noinline)) void pack_right(float *to, const struct
                                                          bool pairs) {
     if (HAS_PAIRS && pairs) pack(to, f, lane, lanes, step, steps, true, NR);
     else pack(to, f, lane, lanes, step, steps, false, NR);
+}
+static __attribute__((unused, noinline)) void pack_two(float *to, const struct factor *f, int lanes,
+                                                       int steps, bool pairs) {
+    if (HAS_PAIRS && pairs) pack(to, f, 0, lanes, 0, steps, true, TWO);
+    else pack(to, f, 0, lanes, 0, steps, false, TWO);
 }
 #endif
