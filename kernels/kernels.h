@@ -163,7 +163,7 @@ struct kernels {
     /* dx = alpha dy w + beta dx */
     void (*linear_back)(struct device *, struct mat dx, struct mat dy, const struct weight *w,
             float alpha, float beta);
-    /* dw (F32) adds alpha dy' x; in BF16 where both are */
+    /* dw (F32 or BF16, rounded once) adds alpha dy' x; in BF16 where both are */
     void (*linear_grad)(struct device *, struct mat dw, struct mat dy, struct mat x, float alpha);
     void (*bias)(struct device *, struct mat y, struct mat b);          /* y adds b [1,
             cols] to every row */

@@ -5,7 +5,7 @@
 cc -shared -fPIC -O1 -o "$dir/count.so" tests/engine/count.c -ldl || exit 2
 planned() { sed -n 's/.*"bytes_planned":\([0-9]*\).*/\1/p' "$1/events.jsonl" | head -n 1; }
 
-sed 's/^stages:/optimizer: {state_dtype: 8bit}\n&/' "$dir/full.yaml" > "$dir/codes.yaml"
+sed 's/^stages:/optimizer: {state_dtype: 8bit, gradient_dtype: bf16}\n&/' "$dir/full.yaml" > "$dir/codes.yaml"
 sed 's/^stages:/optimizer: {state_dtype: bf16}\n&/' "$dir/lora.yaml" > "$dir/halves.yaml"
 sed 's/^micro_batch_size: .*/micro_batch_size: 4/' "$dir/full.yaml" > "$dir/alone.yaml" # a step is one micro-batch
 for p in full bf16 lora codes halves alone; do

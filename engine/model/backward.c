@@ -7,26 +7,20 @@
 #include "engine/model/state.h"
 #include <math.h>
 
-static struct mat gradient(const struct model *m, const struct run *r)
-{
-    return mat_make((float *)buffer_at(m, m->b.storage[r->param].grad) + r->at, r->rows, r->cols,
-                    F32);
-}
-
 /* Of the trained rows of a matrix: each run is one product. */
 void weight_gradient(struct model *m, int param, struct mat dy, struct mat x, float alpha)
 {
     const struct param *p = &m->b.parts.params[param];
     for (int i = p->run; i < p->run + p->n_runs; i++) {
         const struct run *r = &m->b.parts.runs[i];
-        m->k->linear_grad(m->d, gradient(m, r), mat_cols(dy, r->first, r->rows), x, alpha);
+        m->k->linear_grad(m->d, run_gradient(m, r), mat_cols(dy, r->first, r->rows), x, alpha);
     }
 }
 
 struct mat vector_gradient(const struct model *m, int param)
 {
     const struct param *p = &m->b.parts.params[param];
-    return p->n_runs ? gradient(m, &m->b.parts.runs[p->run]) : (struct mat){0};
+    return p->n_runs ? run_gradient(m, &m->b.parts.runs[p->run]) : (struct mat){0};
 }
 
 static void bias_gradient(struct model *m, int param, struct mat dy)
@@ -35,7 +29,7 @@ static void bias_gradient(struct model *m, int param, struct mat dy)
     const struct param *p = &m->b.parts.params[param];
     for (int i = p->run; i < p->run + p->n_runs; i++) {
         const struct run *r = &m->b.parts.runs[i];
-        m->k->bias_grad(m->d, gradient(m, r), mat_cols(dy, r->first, r->cols));
+        m->k->bias_grad(m->d, run_gradient(m, r), mat_cols(dy, r->first, r->cols));
     }
 }
 

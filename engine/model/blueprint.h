@@ -11,7 +11,7 @@
 struct storage {             /* of a param */
     int w, packed, grad, moments;   /* rows; moments: m, then v */
     int scales;              /* of U8 moments: m's blocks, then v's, each piece with its own */
-    enum dtype type;         /* of w */
+    enum dtype type, gradient; /* of w, of grad */
     unsigned packing;        /* 0: never multiplied */
 };
 

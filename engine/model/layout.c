@@ -65,6 +65,9 @@ static void storage_make(struct making *m, int param)
                           .moments = -1,
                           .scales = -1,
                           .type = wide ? F32 : b->training.frozen,
+                          .gradient = p->kind == KIND_WEIGHT || p->kind == KIND_HEAD
+                                          ? b->training.gradients
+                                          : F32,
                           .packing = packing_of(b, param)};
     /* BF16 in memory with products in F32: widened as it is read, a packed copy would double it. */
     if (s->packing && !(s->type == BF16 && compute == F32))
@@ -77,7 +80,8 @@ static void storage_make(struct making *m, int param)
     for (int r = p->run; r < p->run + p->n_runs; r++)
         trained += (int64_t)b->parts.runs[r].rows * b->parts.runs[r].cols;
     if (!trained) return;
-    s->grad = row_add(m, p->name, OWN_GRADIENTS, p->layer, trained * 4);
+    s->grad = row_add(m, p->name, OWN_GRADIENTS, p->layer,
+                      trained * (int64_t)dtype_bytes(s->gradient));
     s->moments = row_add(m, p->name, OWN_MOMENTS, p->layer,
                          2 * trained * (int64_t)dtype_bytes(b->training.moments));
     if (b->training.moments == U8)
@@ -321,6 +325,8 @@ static bool shape_check(const struct model_config *c, const struct training *t,
         return fail(err,
                     "gradient_checkpointing_layers: %d is not possible: the model has %d layers",
                     t->recompute_layers, c->layers);
+    if (t->gradients != F32 && t->gradients != BF16)
+        return fail(err, "gradients are kept as fp32 or bf16; nothing else is built");
     if (t->moments != F32 && t->moments != BF16 && t->moments != U8)
         return fail(err, "moments are kept as fp32, bf16 or 8bit; nothing else is built");
     if ((t->compute != F32 && t->compute != BF16) || (t->frozen != F32 && t->frozen != BF16))

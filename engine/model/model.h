@@ -12,8 +12,8 @@
  * hand-written pass over such a block in reading order (forward.c, backward.c): no graph, no
  * autograd.
  *
- * Masters and gradients of what is trained are F32; moments are F32, BF16 or codes of 8 bits with
- * scales (U8, kernels.h). Weights are multiplied in the compute type: F32, or BF16 through a packed
+ * Masters of what is trained are F32; gradients too, or BF16 for the weights of products; moments
+ * are F32, BF16 or codes of 8 bits with scales (U8, kernels.h). Weights are multiplied in the compute type: F32, or BF16 through a packed
  * copy made after each update. What is frozen lies in memory once, as F32 or BF16 (`frozen`), packed
  * once. The residual stream is F32; other activations are of the compute type.
  *
@@ -80,6 +80,8 @@ struct training {
     enum dtype compute;                /* F32 or BF16 */
     enum dtype frozen;                 /* storage of what is frozen: F32 or BF16 */
     enum dtype moments;                /* storage of AdamW's: F32, BF16 or U8 */
+    enum dtype gradients;              /* of what is only multiplied: F32 or BF16. Embeddings,
+                                          norms, biases and adapters have F32 */
     enum recompute recompute;
     int recompute_layers;              /* so many of the lowest that keep anything; the others do
                                           the kind before. 0: all */

@@ -10,10 +10,11 @@
 
 static int64_t elements(const struct piece *p) { return (int64_t)p->rows * p->cols; }
 
-/* Elements of a param's trained rows: a quarter of its gradient's bytes. */
+/* Elements of a param's trained rows. */
 static int64_t trained_elements(const struct model *m, int param)
 {
-    return m->b.layout.rows[m->b.storage[param].grad].bytes / 4;
+    const struct storage *s = &m->b.storage[param];
+    return m->b.layout.rows[s->grad].bytes / (int64_t)dtype_bytes(s->gradient);
 }
 
 /* n elements of a run from element `at` of it on; blocks: those of the param before them. */
@@ -28,12 +29,13 @@ static void slot_add(struct model *m, const struct run *r, int64_t at, int64_t n
     int64_t size = (int64_t)dtype_bytes(t), all = trained_elements(m, r->param);
     m->slots[m->n_slots++] = (struct slot){
         .w = (float *)buffer_at(m, s->w) + first + at,
-        .g = (float *)buffer_at(m, s->grad) + r->at + at,
+        .g = (char *)run_gradient(m, r).p + at * (int64_t)dtype_bytes(s->gradient),
         .m = moments + (r->at + at) * size,
         .v = moments + (all + r->at + at) * size,
         .m_scale = scales ? scales + blocks : NULL,
         .v_scale = scales ? scales + m->b.layout.rows[s->scales].bytes / 8 + blocks : NULL,
         .n = n,
+        .gradient = s->gradient,
         .moment = t,
         .weight_decay = r->decay,
         .lr_scale = 1};

@@ -66,6 +66,13 @@ static inline struct mat buffer(const struct model *m, int row, int rows, int co
 {
     return mat_make(buffer_at(m, row), rows, cols, t);
 }
+/* The gradient of a run of trained rows. */
+static inline struct mat run_gradient(const struct model *m, const struct run *r)
+{
+    const struct storage *s = &m->b.storage[r->param];
+    char *at = (char *)buffer_at(m, s->grad) + (size_t)r->at * dtype_bytes(s->gradient);
+    return mat_make(at, r->rows, r->cols, s->gradient);
+}
 static inline bool below(const struct model *m, int order) { return m->b.parts.lowest < order; }
 
 /* ---- batch.c: what a step reads from the host ---- */

@@ -13,8 +13,7 @@ static void clear_which(struct model *m, bool over, int layer)
         const struct run *r = &m->b.parts.runs[i];
         const struct layout_row *row = &m->b.layout.rows[m->b.storage[r->param].grad];
         if (row->over != over || (layer != ALL_LAYERS && row->layer != layer)) continue;
-        float *g = (float *)buffer_at(m, m->b.storage[r->param].grad) + r->at;
-        m->k->fill(m->d, mat_make(g, r->rows, r->cols, F32), 0);
+        m->k->fill(m->d, run_gradient(m, r), 0);
     }
 }
 

@@ -206,6 +206,10 @@ const struct field profile_fields[] = {
      "The type that AdamW's moments are kept in: 8, 4 or 2 bytes a trained parameter.", true,
      STORE_ENUM, SET(moments), 0, STATE_FP32, NULL},
 
+    {"optimizer.gradient_dtype", SCOPE_SETTINGS, FIELD_CHOICE, "", 0, 0, "fp32", "fp32 | bf16",
+     "The type that gradients of weights are summed up in over a step: 4 or 2 bytes a parameter.",
+     true, STORE_ENUM, SET(gradients), 0, 0, NULL},
+
     {"max_grad_norm", SCOPE_SETTINGS, FIELD_NUM, "", 0, 1e6, "1.0", NULL,
      "Gradients longer than this are shortened to it; 0: never.", true, STORE_NUM,
      SET(max_grad_norm), 0, 0, NULL},

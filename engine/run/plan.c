@@ -121,6 +121,7 @@ static bool training_of(struct training *out, const struct plan *plan, const str
                              .compute = plan->compute,
                              .frozen = frozen_of(plan),
                              .moments = moments[s->moments],
+                             .gradients = moments[s->gradients],
                              .neftune_alpha = (float)s->neftune_alpha,
                              .decay_all = s->decay_all,
                              .weight_decay = (float)s->weight_decay};

@@ -225,6 +225,11 @@ static void changes_find(struct changes *c, const struct trial *x, const struct 
         t.training.moments = U8;
         change_add(c, x, &t, "optimizer.state_dtype: 8bit");
     }
+    t = *x->t;
+    if (t.training.gradients != BF16) {
+        t.training.gradients = BF16;
+        change_add(c, x, &t, "optimizer.gradient_dtype: bf16");
+    }
     change_train(c, x, s);
     change_length(c, x);
 }

@@ -20,9 +20,9 @@ const char *plan_speed_key(const struct plan_inputs *in, const struct plan_stage
     buf_printf(&b, "%s %lld; train", in->plan.model.source_hash,
                (long long)in->plan.model.parameters);
     for (int i = 0; i < p->training.n_parts; i++) buf_printf(&b, " %s", p->training.parts[i]);
-    buf_printf(&b, " r%d t%x; again %d %d; moments %d; %s; length %d; micro %d; %s %s, %d threads",
+    buf_printf(&b, " r%d t%x; again %d %d; moments %d %d; %s; length %d; micro %d; %s %s, %d threads",
                p->training.lora.rank, p->training.lora.targets, (int)p->training.recompute,
-               p->training.recompute_layers, (int)p->training.moments,
+               p->training.recompute_layers, (int)p->training.moments, (int)p->training.gradients,
                p->training.compute == BF16 ? "bf16" : "fp32", in->profile->max_length,
                p->micro_batch, d->name, d->isa, d->threads);
     return b.p;

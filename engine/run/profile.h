@@ -30,7 +30,7 @@ struct settings {
     int64_t warmup_steps; /* warmup_steps -1: by ratio */
     enum schedule schedule;
     double beta1, beta2, eps, weight_decay; bool decay_all;
-    enum state_dtype moments;
+    enum state_dtype moments, gradients;         /* gradients: no 8bit */
     double max_grad_norm;
     int64_t batch_tokens;
     int micro_batch_size, gradient_accumulation_steps; /* 0: chosen by the plan */

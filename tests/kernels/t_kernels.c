@@ -54,7 +54,7 @@ static void linear_back(struct side *s, const struct shape_row *r) {
 static void linear_grad(struct side *s, const struct shape_row *r) {
     struct mat dy = side_mat(s, 1, r->a, r->c, r->t, 5, 1),
                x = side_mat(s, 2, r->a, r->b, r->u, 1, 1);
-    struct mat dw = side_mat(s, 3, r->c, r->b, F32, 4, 1);
+    struct mat dw = side_mat(s, 3, r->c, r->b, r->g > 0 ? BF16 : F32, 4, 1);
     s->k->linear_grad(s->d, dw, dy, x, r->f);
     side_read(s, dw);
 }
@@ -89,7 +89,8 @@ static const struct shape_row grads[] = {
     {300, 260, 33, F32, F32, 1, 0},
     {1, 7, 5, BF16, BF16, 1, 0}, {37, 65, 97, BF16, BF16, 2, 0},
     {601, 260, 33, BF16, BF16, 1, 0}, {37, 65, 97, F32, BF16, 1, 0},
-    {70, 16, 300, BF16, F32, 1, 0},
+    {70, 16, 300, BF16, F32, 1, 0}, {601, 260, 33, BF16, BF16, 1, 1}, {37, 65, 97, BF16, BF16, 2, 1},
+    {2500, 65, 50, BF16, BF16, 1, 1},
     {2100, 20, 1100, F32, F32, 1, 0}, {4500, 20, 600, BF16, BF16, 1, 0},
 };
 

@@ -96,6 +96,7 @@ static void the_plan_is_what_is_asked_for(void **state)
         t.training.frozen = i & 8 ? BF16 : F32;
         t.training.recompute = (enum recompute)(i / 16 % 5);
         t.training.moments = (const enum dtype[]){F32, U8, BF16}[i % 3];
+        t.training.gradients = i % 7 > 3 ? BF16 : F32;
         t.training.lora.dropout = lora && i & 64 ? 0.1f : 0;
         if (i & 32) t.shape.cache_tokens = 17;
         t.shape.alone = i / 3 % 2;
@@ -122,6 +123,7 @@ static void gradients_lie_where_activations_were(void **state)
             how->recompute = (enum recompute)(i % 5);
             how->recompute_layers = i / 5 % 2;
             how->compute = i & 8 ? BF16 : F32;
+            how->gradients = i % 7 > 3 ? BF16 : F32;
             static const char *const last[] = {"last:1", "norms"};
             if (i & 16 && i % 5) how->parts = last, how->n_parts = 2;
             t[alone].shape.alone = alone;
@@ -215,9 +217,11 @@ static void take_gradients(struct tiny *t, struct gradients *out)
         out->names[c] = p->name;
         out->n[c] = (int64_t)p->rows * p->cols;
         out->values[c] = NEW_N(&t->a, float, out->n[c]);
-        t->k->download(t->d, out->values[c],
-                       (float *)buffer_at(t->m, t->m->b.storage[p->param].grad) + before,
-                       (size_t)out->n[c] * 4);
+        struct storage s = t->m->b.storage[p->param];
+        struct mat kept = mat_make((char *)buffer_at(t->m, s.grad) +
+                                       before * (int64_t)dtype_bytes(s.gradient),
+                                   1, (int)out->n[c], s.gradient);
+        t->k->convert(t->d, mat_make(out->values[c], 1, (int)out->n[c], F32), kept);
     }
     assert_true(model_update(t->m, &r, &t->err));
     assert_false(r.skipped);
@@ -252,6 +256,42 @@ static void gradients_do_not_depend_on_what_else_is_trained(void **state)
         }
         tiny_close(&full);
         tiny_close(&some);
+    }
+}
+
+/* Two micro-batches summed up in BF16 are the F32 sums but for their rounding; vectors and
+ * embeddings are the same to the bit. */
+static void narrow_gradients_are_the_sums_rounded(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"mha", "tied", "bias", "odd"};
+    static const char *const backend[] = {"ref", "cpu"};
+    for (int i = 0; i < 8; i++) {
+        struct tiny t[2];
+        struct gradients want, got;
+        int narrow = 0;
+        for (int k = 0; k < 2; k++) {
+            if (!tiny_begin(&t[k], cases[i % 4], backend[i / 4], 2)) skip();
+            t[k].training.gradients = k ? BF16 : F32;
+            tiny_open(&t[k]);
+            take_gradients(&t[k], k ? &got : &want);
+        }
+        for (int g = 0; g < got.count; g++) {
+            double largest = 0;
+            bool same = !memcmp(got.values[g], want.values[g], (size_t)got.n[g] * 4);
+            bool matrix = strstr(got.names[g], "proj.weight") || strstr(got.names[g], "lm_head");
+            if (same == matrix) fail_msg("%s: %s", cases[i % 4], got.names[g]);
+            for (int64_t e = 0; e < got.n[g]; e++)
+                largest = fmax(largest, fabs((double)want.values[g][e]));
+            for (int64_t e = 0; e < got.n[g]; e++) {
+                double x = (double)want.values[g][e], y = (double)got.values[g][e];
+                assert_true(fabs(x - y) <= fabs(x) / 256 + largest / 128);
+            }
+            narrow += !same;
+        }
+        assert_true(narrow >= 14);
+        tiny_close(&t[0]);
+        tiny_close(&t[1]);
     }
 }
 
@@ -442,6 +482,7 @@ int main(void)
         cmocka_unit_test(gradients_lie_where_activations_were),
         cmocka_unit_test(frozen_weights_lie_in_memory_once),
         cmocka_unit_test(gradients_do_not_depend_on_what_else_is_trained),
+        cmocka_unit_test(narrow_gradients_are_the_sums_rounded),
         cmocka_unit_test(nothing_is_propagated_below_the_lowest),
         cmocka_unit_test(only_what_was_chosen_moves),
         cmocka_unit_test(weight_decay_is_for_matrices_unless_all_is_asked_for),

@@ -135,6 +135,8 @@ static const struct { const char *path, *value, *reads, *fails;
     {"optimizer.eps", "1e-7", "1e-07", NULL},
     {"optimizer.state_dtype", "fp32", "fp32", NULL},
     {"optimizer.state_dtype", "8bit", "8bit", NULL},
+    {"optimizer.gradient_dtype", "bf16", "bf16", NULL},
+    {"optimizer.gradient_dtype", "8bit", NULL, "allowed is fp32 | bf16"},
     {"optimizer.state_dtype", "int8", NULL, "allowed is fp32 | bf16 | 8bit"},
     {"packing", "none", "none", NULL},
 };
