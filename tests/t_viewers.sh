@@ -78,7 +78,7 @@ kill -9 $viewers 2> /dev/null
 wait
 
 # Places are few, and who says nothing loses its own.
-"$hone" train "$dir/full.yaml" --run-dir "$dir/places" --set stages.1.max_steps=1000000 --set eval.every_steps=0 --set save.every_steps=0 > "$dir/out" 2>&1 &
+"$hone" train "$dir/full.yaml" --run-dir "$dir/places" --set stages.1.max_steps=60000 --set eval.every_steps=0 --set save.every_steps=0 > "$dir/out" 2>&1 &
 wait_for 30 grep -qs '"step":9,' "$dir/places/events.jsonl"
 hold() { # hold KIND: all places are taken by such clients
     python3 "$dir/clients.py" "$dir/places" "$version" "$1" 64 > "$dir/clients.$1.64" 2>&1 &
