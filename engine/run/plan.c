@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PROGRAM_BYTES = 48 << 20 }; /* the program, its libraries and stacks, as measured */
+/* As measured, with a million documents of a source: the program, its libraries and stacks; a
+ * document's place in the index; one that a stage takes, while its windows are packed. */
+enum { PROGRAM_BYTES = 48 << 20, INDEX_BYTES = 60, PACKING_BYTES = 75 };
 
 /* ---- opening ---- */
 
@@ -194,6 +196,23 @@ static double pairs_of(const struct plan_inputs *in, const struct stage *s, int6
     return sum > 0 ? (double)tokens * squares / sum : (double)tokens;
 }
 
+static int64_t host_bytes(const struct plan_inputs *in)
+{
+    int64_t bytes = PROGRAM_BYTES;
+    for (int i = 0; i < in->plan.n_sources; i++)
+        bytes += in->plan.sources[i].documents * INDEX_BYTES;
+    return bytes;
+}
+
+static int64_t packing_bytes(const struct plan_inputs *in, const struct stage *s,
+                             const struct stream *stream)
+{
+    double taken = 0;
+    for (int i = 0; i < s->n_mix; i++)
+        taken += stream->source_epochs[i] * (double)in->plan.sources[s->mix[i].dataset].documents;
+    return (int64_t)taken * PACKING_BYTES;
+}
+
 static bool stage_make(struct plan_inputs *in, int index, struct arena *a, struct err *err)
 {
     const struct stage *s = &in->profile->stages[index];
@@ -203,6 +222,8 @@ static bool stage_make(struct plan_inputs *in, int index, struct arena *a, struc
         !batch_of(p, &s->set, in->profile->max_length, err))
         return false;
     if (!stream_of(p, in, s, a, err)) return fail_in(err, "stage %s", s->name);
+    int64_t beside = host_bytes(in) + packing_bytes(in, s, &p->stream);
+    if (beside > in->plan.host_bytes) in->plan.host_bytes = beside;
     p->windows = p->stream.windows;
     p->tokens = p->stream.tokens;
     p->trained = p->stream.trained;
@@ -216,13 +237,6 @@ static bool stage_make(struct plan_inputs *in, int index, struct arena *a, struc
 }
 
 /* ---- the whole ---- */
-
-static int64_t host_bytes(const struct plan_inputs *in)
-{
-    int64_t bytes = PROGRAM_BYTES;
-    for (int i = 0; i < in->plan.n_sources; i++) bytes += in->plan.sources[i].documents * 32;
-    return bytes;
-}
 
 static void plan_sum(struct plan_inputs *in)
 {
