@@ -7,9 +7,9 @@
  * are sums of vectors. Their rows are also the left factor of dq, the only product that sums over
  * lanes.
  *
- * Forward, a part is one sequence, one key head (with up to PANELS of the query heads that share it)
- * and one range of queries; backward it is one sequence and one key head, range of keys by range of
- * keys, so that nobody else adds to its sums. Blocks that are masked for a whole range are not
+ * Forward, a part is one sequence, one key head (with up to PANELS of the query heads that share
+ * it) and one range of queries; backward it is one sequence and one key head, range of keys by range
+ * of keys, so that nobody else adds to its sums. Blocks that are masked for a whole range are not
  * visited. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/tile.h"
@@ -345,7 +345,8 @@ struct back {
     float *k_right, *v_right;            /* panels of keys: the columns of a head are the steps */
     float *k_natural;                    /* panels of columns of a head: the keys are the steps */
     float *dk, *dv;                      /* sums [head_dim, NR] of each panel */
-    float *scores, *grads, *rows;        /* of a block of queries: one panel's, and rows of all panels */
+    float *scores, *grads;               /* of a block of queries and one panel of keys */
+    float *rows;                         /* of the gradients: a block of queries, all panels */
     float *q_turned, *g_turned, *q_natural, *g_natural;
     int first, count, panels;            /* the keys */
     float lane[PANELS][NR];
@@ -445,7 +446,8 @@ static void pass_queries(const struct attending *t, const struct back *b, int he
 }
 
 /* The keys first .. of a sequence, and all queries that see them. */
-static void back_keys(const struct attending *t, struct back *b, int kv_head, int start, int length) {
+static void back_keys(const struct attending *t, struct back *b, int kv_head, int start,
+                      int length) {
     int hd = t->a.head_dim, end = (kv_head + 1) * t->group;
     float scales[NR], ones[NR];
     struct factor k = head_rows(t->k, start + b->first, b->count, kv_head, hd, false);
@@ -471,19 +473,20 @@ static void back_part(void *arg, int part, int thread) {
     const struct attending *t = arg;
     int seq = part / t->a.kv_heads, kv_head = part % t->a.kv_heads, hd = t->a.head_dim;
     int start = t->sq.start[seq], length = t->sq.start[seq + 1] - start;
-    struct mat dq = mat_cols(mat_rows(t->dq, start, length), kv_head * t->group * hd, t->group * hd);
-    struct mat sums = mat_cols(mat_rows(t->sums, start, length), kv_head * t->group * hd, dq.cols);
+    int first = kv_head * t->group * hd, cols = t->group * hd;
+    struct mat dq = mat_cols(mat_rows(t->dq, start, length), first, cols);
+    struct mat sums = mat_cols(mat_rows(t->sums, start, length), first, cols);
     struct back b = back_of(t, thread);
-    for (int i = 0; i < length; i++) memset(cpu_row(sums, i), 0, sizeof(float) * (size_t)sums.cols);
+    for (int i = 0; i < length; i++) memset(cpu_row(sums, i), 0, sizeof(float) * (size_t)cols);
     for (b.first = 0; b.first < length; b.first += PANELS * NR) {
         b.count = cpu_least(PANELS * NR, length - b.first);
         b.panels = groups_of(b.count, NR);
         back_keys(t, &b, kv_head, start, length);
     }
     for (int i = 0; i < length; i++)
-        for (int c = 0; c < dq.cols; c += V)
-            v_to(cpu_row(dq, i), dq.t, c, dq.cols,
-                 v_at(cpu_row(sums, i), F32, c, dq.cols) * v_set(t->a.scale));
+        for (int c = 0; c < cols; c += V)
+            v_to(cpu_row(dq, i), dq.t, c, cols,
+                 v_at(cpu_row(sums, i), F32, c, cols) * v_set(t->a.scale));
 }
 
 static void attn_back(struct device *d, struct mat dq, struct mat dk, struct mat dv, struct mat d_o,

@@ -14,8 +14,8 @@
 #include "kernels/pool.h"
 
 enum { CPU_SCRATCH = 3 << 20 };      /* bytes of a thread; the largest user is attention backward */
-/* What a product packs at once, in the shared workspace, in floats: panels of the left and of the right factor,
- * and the sums between slices of an inner dimension of more units than one slice has. */
+/* What a product packs at once, in the shared workspace, in floats: panels of the left and of the
+ * right factor, and the sums between slices of an inner dimension of more units than a slice has. */
 enum { CPU_LEFT = 1 << 20, CPU_RIGHT = 2 << 20, CPU_BETWEEN = 1 << 20, CPU_UNITS = 2048 };
 enum { CPU_SUMS = 32 };              /* partial sums of rows at most, each as wide as a row */
 enum { CPU_PARTS = 256 };            /* parts of an update or of a norm of all gradients */
@@ -72,7 +72,8 @@ static inline int cpu_rows_of_part(int64_t bytes_of_row) {
 #define CPU_PASTE(name, isa) name##_##isa
 #define CPU_PASTE_ISA(name, isa) CPU_PASTE(name, isa)
 #define CPU_NAME(name) CPU_PASTE_ISA(name, ISA)
-#define CPU_FAMILIES(X) X(product) X(rows) X(norm) X(rope) X(attention) X(activation) X(loss) X(update) X(sample)
+#define CPU_FAMILIES(X) \
+    X(product) X(rows) X(norm) X(rope) X(attention) X(activation) X(loss) X(update) X(sample)
 #define CPU_DECLARE(family) void CPU_NAME(family)(struct kernels *);
 CPU_FAMILIES(CPU_DECLARE)
 extern const struct cpu_isa CPU_NAME(cpu_isa);

@@ -12,7 +12,7 @@
 
 #define NR (3 * V)
 #define MR (V / 2)
-#define TWO (2 * V) /* the narrower panels of few columns, where three vectors would be half empty */
+#define TWO (2 * V) /* panels of few columns, where three vectors would be half empty */
 
 #ifdef __AVX512BF16__
 #define HAS_PAIRS true
@@ -39,10 +39,10 @@ INLINE void end_vector(const struct ending *e, size_t row, int col, vf sum) {
     v_to(y, e->t, 0, V, v);
 }
 
-/* c [rows, NR] (ld) gets or adds the sums over `units` steps, or they end in e where that is given. Unit k of
- * row i is a[k * step + i * lane]. The sums begin at 0 and are added to c as a whole: one chain of additions over
- * a head's 49,152 columns would lose the small differences that are left of its gradient (5e-4 of the last
- * norm's). */
+/* c [MR, wide vectors] (ld) gets or adds the sums over `units` steps, or they end in e where that is
+ * given. Unit k of row i is a[k * step + i * lane]. The sums begin at 0 and are added to c as a
+ * whole: one chain of additions over a head's 49,152 columns would lose the small differences that
+ * are left of its gradient (5e-4 of the last norm's). */
 INLINE void tile_rows(int units, bool pairs, const float *a, size_t step, size_t lane,
                       const float *b, float *c, size_t ld, bool add, const struct ending *e,
                       const int wide) {
@@ -104,8 +104,8 @@ static __attribute__((unused, noinline)) void tile_two(int units, bool pairs, co
 }
 
 /* What is packed: element (step s of the inner dimension, lane l) is p[s * ld + l] where `natural`,
- * else p[l * ld + s]. Steps and lanes from these counts on read as 0. rounded: F32 is rounded to BF16 on the way,
- * where that is the compute type and there are no pairs. */
+ * else p[l * ld + s]. Steps and lanes from these counts on read as 0. rounded: F32 is rounded to
+ * BF16 on the way, where that is the compute type and there are no pairs. */
 struct factor { const void *p; size_t ld; enum dtype t; bool natural, rounded; int steps, lanes; };
 
 /* A lane of the left factor is a row of units as it lies. */
@@ -264,7 +264,8 @@ INLINE void lanes_to(float *panels, size_t size, int l, int lanes, vf v, const i
     }
 }
 
-/* A few steps of all lanes after the other, so that each panel is written in pieces of some lines. */
+/* A few steps of all lanes after the other, so that each panel is written in pieces of some lines.
+ */
 INLINE void pack_natural(float *to, const struct factor *f, int lane, int lanes, int step,
                          int units, bool pairs, const int R) {
     enum { STEPS = 16 };
