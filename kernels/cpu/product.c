@@ -15,8 +15,9 @@ enum {
     NB = 480,          /* a block: sums of 240 KB */
     PARTS_WANTED = 16, /* smaller blocks where there would be fewer */
     PACK_LANES = 4 * NR,
-    FEW = 4, SPAN = 96, /* few rows, and the columns of a part of them */
-    FEW_WIDEST = 65536, /* columns of a row that fits the scratch of few rows */
+    FEW = 4, SPAN = 512, /* few rows, and the columns of a part of them at most */
+    SPAN_BYTES = 128 << 10, /* of the weight: shorter pieces stop the hardware's prefetch too often */
+    FEW_WIDEST = 65536, /* columns of a row of which FEW fit the shared workspace */
 };
 
 struct product {
@@ -202,53 +203,84 @@ static struct factor factor_of_weight(const struct weight *w, bool natural) {
 }
 
 struct few {
-    struct device *d;
     struct mat y, x, w;
     enum dtype t;
     float alpha, beta;
+    float *wide;         /* rows of x as widen_rows writes them */
+    int span;            /* columns of a part */
 };
 
-/* Rows of x as F32 one after the other, rounded where the compute type is BF16. */
-static void widen_rows(float *to, struct mat x, enum dtype t) {
-    for (int i = 0; i < x.rows; i++, to += x.cols)
-        for (int j = 0; j < x.cols; j += V) {
-            vf v = v_at(cpu_row(x, i), x.t, j, x.cols);
-            v_to(to, F32, j, x.cols, t == BF16 && x.t == F32 ? v_rounded(v) : v);
+/* Rows of x as F32 one after the other, `wide` apart and with zeros behind them, rounded where the
+ * compute type is BF16. For a weight stored in BF16 each 2 V neighbours are parted into the even
+ * and the odd ones. */
+static void widen_rows(const struct few *f, int wide) {
+    float *to = f->wide;
+    bool rounds = f->t == BF16 && f->x.t == F32, parted = f->w.t == BF16;
+    int n = f->x.cols;
+    for (int i = 0; i < f->x.rows; i++, to += wide)
+        for (int j = 0; j < wide; j += 2 * V) {
+            float x[2 * V] = {0};
+            for (int k = j; k < n && k < j + 2 * V; k += V) {
+                vf v = v_at(cpu_row(f->x, i), f->x.t, k, n);
+                v_store(x + k - j, rounds ? v_rounded(v) : v);
+            }
+            for (int k = 0; k < 2 * V; k++) to[j + (parted ? k / 2 + k % 2 * V : k)] = x[k];
         }
 }
 
-/* One row of w, which memory sends as one stream, against one row of x: four sums that do not wait
- * for each other. Asking for lines ahead only disturbs the hardware's own prefetch (measured). */
-INLINE float dot(const void *w, enum dtype stored, bool round, const float *x, int n) {
+/* A row of w in BF16, which memory sends as one stream, against a parted row of x: four sums that
+ * do not wait for each other. Asking for lines ahead only disturbs the hardware's own prefetch
+ * (measured). */
+INLINE float dot_parted(const uint16_t *w, const float *x, int n) {
+    vf sum[4] = {v_set(0), v_set(0), v_set(0), v_set(0)}, even, odd;
+    int k = 0;
+    for (; k + 4 * V <= n; k += 4 * V)
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            v_widen_pairs(w + k + i * 2 * V, &even, &odd);
+            sum[2 * i] = v_fma(even, v_load(x + k + i * 2 * V), sum[2 * i]);
+            sum[2 * i + 1] = v_fma(odd, v_load(x + k + i * 2 * V + V), sum[2 * i + 1]);
+        }
+    for (; k < n; k += 2 * V) {
+        uint16_t rest[2 * V] = {0};
+        memcpy(rest, w + k, sizeof *w * (size_t)cpu_least(2 * V, n - k));
+        v_widen_pairs(rest, &even, &odd);
+        sum[0] = v_fma(even, v_load(x + k), sum[0]);
+        sum[1] = v_fma(odd, v_load(x + k + V), sum[1]);
+    }
+    return v_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+/* The same with a row of w in F32. */
+INLINE float dot(const float *w, bool rounds, const float *x, int n) {
     vf sum[4] = {v_set(0), v_set(0), v_set(0), v_set(0)};
-    size_t size = stored == BF16 ? 2 : 4;
     int k = 0;
     for (; k + 4 * V <= n; k += 4 * V)
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            const void *at = (const char *)w + (size_t)(k + i * V) * size;
-            vf v = stored == BF16 ? v_widen(at) : round ? v_rounded(v_load(at)) : v_load(at);
-            sum[i] = v_fma(v, v_load(x + k + i * V), sum[i]);
+            vf v = v_load(w + k + i * V);
+            sum[i] = v_fma(rounds ? v_rounded(v) : v, v_load(x + k + i * V), sum[i]);
         }
     for (; k < n; k += V) {
-        vf v = v_at(w, stored, k, n);
-        sum[0] = v_fma(round ? v_rounded(v) : v, v_at(x, F32, k, n), sum[0]);
+        vf v = v_at(w, F32, k, n);
+        sum[0] = v_fma(rounds ? v_rounded(v) : v, v_load(x + k), sum[0]);
     }
     return v_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 static void few_part(void *arg, int part, int thread) {
     const struct few *f = arg;
-    float *x = cpu_scratch(f->d, thread), sums[FEW * SPAN];
-    int n = f->w.cols, first = part * SPAN, count = cpu_least(SPAN, f->w.rows - first);
-    widen_rows(x, f->x, f->t);
+    float sums[FEW * SPAN];
+    (void)thread;
+    int n = f->w.cols, wide = up_to(n, 2 * V);
+    int first = part * f->span, count = cpu_least(f->span, f->w.rows - first);
     for (int i = 0; i < count; i++) {
         const void *w = cpu_row(f->w, first + i);
         for (int r = 0; r < f->x.rows; r++) {
-            const float *row = x + (size_t)r * (size_t)n;
-            sums[r * SPAN + i] = f->w.t == BF16   ? dot(w, BF16, false, row, n)
-                                 : f->t == BF16 ? dot(w, F32, true, row, n)
-                                                : dot(w, F32, false, row, n);
+            const float *row = f->wide + (size_t)r * (size_t)wide;
+            sums[r * SPAN + i] = f->w.t == BF16 ? dot_parted(w, row, n)
+                                 : f->t == BF16 ? dot(w, true, row, n)
+                                                : dot(w, false, row, n);
         }
     }
     struct mat y = mat_cols(f->y, first, count);
@@ -259,8 +291,11 @@ static void few_part(void *arg, int part, int thread) {
 static void linear(struct device *d, struct mat y, struct mat x, const struct weight *w,
                    float alpha, float beta) {
     if (x.rows <= FEW && x.cols <= FEW_WIDEST) {
-        struct few f = {.d = d, .y = y, .x = x, .w = w->w, .t = w->t, .alpha = alpha, .beta = beta};
-        if (x.rows > 0) cpu_run(d, (y.cols + SPAN - 1) / SPAN, cpu_bytes(f.w), few_part, &f);
+        struct few f = {.y = y, .x = x, .w = w->w, .t = w->t, .alpha = alpha, .beta = beta,
+                        .wide = cpu_shared(d)};
+        widen_rows(&f, up_to(x.cols, 2 * V));
+        f.span = cpu_least(SPAN, up_to(SPAN_BYTES / (int)(cpu_bytes(mat_rows(f.w, 0, 1)) + 1), V));
+        if (x.rows > 0) cpu_run(d, (y.cols + f.span - 1) / f.span, cpu_bytes(f.w), few_part, &f);
         return;
     }
     struct product p = {.d = d, .y = y, .left = factor_of(x, false),

@@ -128,10 +128,26 @@ INLINE void v_narrow_some(uint16_t *p, vf v, int n) {
 }
 #endif
 
+/* Rounded to BF16, as floats. */
 INLINE vf v_rounded(vf v) {
-    uint16_t h[V];
-    v_narrow(h, v);
-    return v_widen(h);
+#ifdef __AVX512F__
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v_narrow16(v)), 16));
+#else
+    return _mm256_castsi256_ps(_mm256_slli_epi32(v_round16(v), 16));
+#endif
+}
+
+/* Of 2 V neighbours in BF16 the even ones and the odd ones. */
+INLINE void v_widen_pairs(const uint16_t *p, vf *even, vf *odd) {
+#ifdef __AVX512F__
+    __m512i h = _mm512_loadu_si512(p);
+    *even = _mm512_castsi512_ps(_mm512_slli_epi32(h, 16));
+    *odd = _mm512_castsi512_ps(_mm512_and_si512(h, _mm512_set1_epi32((int)0xFFFF0000)));
+#else
+    __m256i h = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    *even = _mm256_castsi256_ps(_mm256_slli_epi32(h, 16));
+    *odd = _mm256_castsi256_ps(_mm256_and_si256(h, _mm256_set1_epi32((int)0xFFFF0000)));
+#endif
 }
 
 /* Elements j .. j + V - 1 of a row of n elements; those from n on read as 0 and are not written. */
