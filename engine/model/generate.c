@@ -7,6 +7,7 @@
 static bool read_batch(struct model *m, const struct batch *b, struct pass *p, struct err *err)
 {
     BUG_IF(m->carrying);
+    m->cached = 0;
     if (!batch_upload(m, b, p, err)) return false;
     embed_forward(m, p);
     blocks_forward(m, p);

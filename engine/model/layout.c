@@ -236,74 +236,109 @@ static void place_row(struct layout *l, struct layout_row *r)
     l->owned[r->owner] += aligned(r->bytes);
 }
 
-/* What a layer keeps until its backward pass, and the gradients that this pass writes. The head's
- * are written before; the embeddings', where the head is another matrix, after all layers. */
-static bool is_kept(const struct layout_row *r, int layer)
-{
-    return r->owner == OWN_ACTIVATIONS && r->layer == layer;
-}
-static bool is_over(const struct layout_row *r, int layer) { return r->over && r->layer == layer; }
-
-static int64_t bytes_of(const struct layout *l, bool (*which)(const struct layout_row *, int),
-                        int layer)
+static int64_t bytes_of(const struct layout *l, enum when when, int layer)
 {
     int64_t bytes = 0;
     for (int i = 0; i < l->n; i++)
-        if (which(&l->rows[i], layer)) bytes += aligned(l->rows[i].bytes);
+        if (l->rows[i].when == when && l->rows[i].layer == layer) bytes += aligned(l->rows[i].bytes);
     return bytes;
 }
 
 /* Activations of the layers lie from the lowest up, gradients from the end down, the topmost
  * layer's at the very end. The backward pass of a layer needs the activations up to it and the
  * gradients from it on: the end is where these never meet. */
-static void place_layers(struct making *m, int layers)
+static void place_layers(struct layout *l, int layers)
 {
-    struct layout *l = &m->b->layout;
     int64_t begin = l->bytes, kept = 0, later = 0, end = 0, activations = 0;
     for (int k = 0; k <= layers; k++)
         for (int i = 0; i < l->n; i++)
-            if (is_kept(&l->rows[i], k)) place_row(l, &l->rows[i]);
+            if (l->rows[i].when == WHEN_KEPT && l->rows[i].layer == k) place_row(l, &l->rows[i]);
     activations = kept = l->bytes - begin;
     for (int k = layers; k >= -1; k--) {
-        later += bytes_of(l, is_over, k);
+        later += bytes_of(l, WHEN_AFTER, k);
         if (kept + later > end) end = kept + later;
-        kept -= k >= 0 ? bytes_of(l, is_kept, k) : 0;
+        kept -= k >= 0 ? bytes_of(l, WHEN_KEPT, k) : 0;
     }
     if (end < activations) end = activations;
     int64_t at = begin + end;
     for (int k = layers; k >= -1; k--)
         for (int i = 0; i < l->n; i++)
-            if (is_over(&l->rows[i], k)) l->rows[i].at = at -= aligned(l->rows[i].bytes);
+            if (l->rows[i].when == WHEN_AFTER && l->rows[i].layer == k)
+                l->rows[i].at = at -= aligned(l->rows[i].bytes);
     l->owned[OWN_GRADIENTS] += end - activations;
-    l->over = later - (end - activations);
+    l->over += later - (end - activations);
     l->bytes = begin + end;
 }
 
-/* Rows lie by owner, but for what shares the layers' place. Everything after the weights is free
- * while those are packed; where the largest of them does not fit there, a row makes up the
- * difference. */
+/* Rows of one time one after the other from `at` on; their end. */
+static int64_t place_from(struct layout *l, enum when when, int64_t at)
+{
+    for (int i = 0; i < l->n; i++) {
+        struct layout_row *r = &l->rows[i];
+        if (r->when != when) continue;
+        r->at = at;
+        at += aligned(r->bytes);
+    }
+    return at;
+}
+
+/* The head's scratch, the backward pass's, and the chat's, which begins behind the head's first row
+ * of logits, all in one place. */
+static void place_scratch(struct blueprint *b)
+{
+    struct layout *l = &b->layout;
+    int64_t begin = l->bytes, head = place_from(l, WHEN_HEAD, begin),
+            back = place_from(l, WHEN_BACKWARD, begin);
+    int64_t row = aligned((int64_t)b->config.vocab * 4);
+    int64_t behind = row < l->rows[b->logits].bytes ? l->rows[b->logits].at + row : head;
+    int64_t chat = place_from(l, WHEN_CHAT, behind), end = back > head ? back : head;
+    l->owned[OWN_ACTIVATIONS] += end - begin;
+    l->owned[OWN_CACHE] += chat > end ? chat - end : 0;
+    l->over += (head - begin) + (back - begin) + (chat - behind);
+    l->bytes = chat > end ? chat : end;
+    l->over -= l->bytes - begin;
+}
+
+/* Which rows need not be there always. */
+static void times(struct blueprint *b)
+{
+    struct layout_row *rows = b->layout.rows;
+    const int head[] = {b->xs, b->ns, b->rstd, b->logits, b->dns};
+    const int back[] = {b->dx, b->dxc, b->dn, b->wide, b->drop, b->dlow};
+    for (size_t i = 0; i < COUNT(head); i++)
+        if (head[i] >= 0) rows[head[i]].when = WHEN_HEAD;
+    for (size_t i = 0; i < COUNT(back); i++)
+        if (back[i] >= 0) rows[back[i]].when = WHEN_BACKWARD;
+    for (int i = 0; i < b->layout.n; i++) {
+        if (rows[i].owner == OWN_CACHE) rows[i].when = WHEN_CHAT;
+        if (rows[i].owner == OWN_ACTIVATIONS && rows[i].layer >= 0) rows[i].when = WHEN_KEPT;
+    }
+    for (int i = 0; i < b->parts.n_params && b->shape.alone; i++) {
+        int grad = b->storage[i].grad;
+        bool late = b->parts.params[i].layer >= 0 || (i == b->parts.embed && i != b->parts.head);
+        if (grad >= 0 && late) rows[grad].when = WHEN_AFTER;
+    }
+}
+
+/* Rows lie by owner, but for those that share a place. Everything after the weights is free while
+ * those are packed; where the largest of them does not fit there, a row makes up the difference. */
 static void place(struct making *m)
 {
     struct blueprint *b = m->b;
     struct layout *l = &b->layout;
     int64_t staged = 0;
-    int layers = b->config.layers;
+    times(b);
     for (int i = 0; i < b->parts.n_params; i++) {
         const struct param *p = &b->parts.params[i];
         int64_t bytes = (int64_t)p->rows * p->cols * (int64_t)dtype_bytes(b->storage[i].type);
         if (b->storage[i].w < 0 && bytes > staged) staged = bytes;
-        int grad = b->storage[i].grad;
-        if (grad >= 0 && b->shape.alone)
-            l->rows[grad].over = p->layer >= 0 || (i == b->parts.embed && i != b->parts.head);
     }
     for (enum owner o = 0; o < OWNERS; o++) {
         if (o == OWN_WEIGHTS + 1) b->zone = l->bytes;
-        if (o == OWN_ACTIVATIONS) place_layers(m, layers);
-        for (int i = 0; i < l->n; i++) {
-            struct layout_row *r = &l->rows[i];
-            bool placed = r->over || (o == OWN_ACTIVATIONS && r->layer >= 0);
-            if (r->owner == o && !placed) place_row(l, r);
-        }
+        if (o == OWN_ACTIVATIONS) place_layers(l, b->config.layers);
+        if (o == OWN_ACTIVATIONS) place_scratch(b);
+        for (int i = 0; i < l->n; i++)
+            if (l->rows[i].owner == o && l->rows[i].when == WHEN_ALWAYS) place_row(l, &l->rows[i]);
     }
     b->staging = -1;
     if (staged <= l->bytes - b->zone) return;

@@ -107,17 +107,21 @@ enum owner {
 };
 const char *owner_name(enum owner o);  /* "weights", "masters", ... */
 
-/* over: gradients that lie over activations of layers above `layer`, which are done with then. */
+/* When a row holds something: what is not needed at the same time may lie in the same place.
+ * WHEN_KEPT: from the forward to the backward pass of its layer. WHEN_AFTER: gradients, from the
+ * backward pass of their layer on, over activations of the layers above. The head's, the backward
+ * pass's and a chat's scratch lie over each other; a chat uses the head too, for one row. */
+enum when { WHEN_ALWAYS, WHEN_KEPT, WHEN_AFTER, WHEN_HEAD, WHEN_BACKWARD, WHEN_CHAT };
 struct layout_row {
-    const char *name; enum owner owner; int layer; bool over;
+    const char *name; enum owner owner; int layer; enum when when;
     int64_t bytes, at;
 };
 struct layout {
     struct layout_row *rows; int n;
     int64_t bytes;                     /* of the whole, each row aligned to 256 */
-    int64_t owned[OWNERS];             /* they add up to it; gradients: what they take beside the
-                                          activations */
-    int64_t over;                      /* bytes of gradients that lie over activations */
+    int64_t owned[OWNERS];             /* they add up to it; gradients and cache: what they take
+                                          beside the activations */
+    int64_t over;                      /* bytes of rows that lie over others */
     int64_t parameters_trained, parameters_lora;
 };
 /* Pure: opens nothing. A regular expression that matches nothing, or "last:N" over the layers, is
@@ -186,8 +190,9 @@ bool model_logits(struct model *m, const struct batch *b, const int32_t *rows, i
 
 /* A conversation's cache in memory that the layout holds (shape.cache_tokens). */
 void model_forget(struct model *m);                       /* empties the cache */
-int model_cached(const struct model *m);                  /* tokens in it; 0 after an update, which
-                                                             makes the weights others */
+int model_cached(const struct model *m);                  /* tokens in it; 0 after a step or a
+                                                             batch, which use its place, and after
+                                                             an update */
 const int32_t *model_cached_ids(const struct model *m);   /* which (host, [model_cached]) */
 void model_rewind(struct model *m, int tokens);           /* keeps the first `tokens` */
 int model_context(const struct model *m);                 /* tokens it can hold: cache_tokens */

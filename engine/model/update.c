@@ -12,7 +12,7 @@ static void clear_which(struct model *m, bool over, int layer)
     for (int i = 0; i < m->b.parts.n_runs; i++) {
         const struct run *r = &m->b.parts.runs[i];
         const struct layout_row *row = &m->b.layout.rows[m->b.storage[r->param].grad];
-        if (row->over != over || (layer != ALL_LAYERS && row->layer != layer)) continue;
+        if ((row->when == WHEN_AFTER) != over || (layer != ALL_LAYERS && row->layer != layer)) continue;
         m->k->fill(m->d, run_gradient(m, r), 0);
     }
 }
@@ -57,6 +57,7 @@ void model_step(struct model *m, const struct batch *b, struct draw key)
     int labels = batch_labels(m, b);
     if (!labels) return;
     BUG_IF(m->carrying);
+    m->cached = 0;
     bool adapter = m->adapter_on;
     m->adapter_on = true;
     embed_forward(m, &p);

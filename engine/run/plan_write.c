@@ -84,7 +84,7 @@ static void text_memory(const struct plan *p, struct buf *b)
                        text_bytes(bytes, largest->layout.owned[o]),
                        text_count(exact, largest->layout.owned[o]));
     if (largest->layout.over > 0)
-        buf_printf(b, "  %s of gradients more lie where activations were\n",
+        buf_printf(b, "  %s more lie in the place of something that is not needed then\n",
                    text_bytes(bytes, largest->layout.over));
 }
 
