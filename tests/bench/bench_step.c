@@ -1,7 +1,7 @@
 /* bench_step.c - where the time of a step goes: the engine's own step over a model of random weights,
  * on a backend with a clock around every operation.
  *
- *     bench_step [110m|135m|demo [full|lora|prompt|decode [f32|bf16]]]     all without arguments
+ *     bench_step [110m|135m|demo|FOLDER [full|lora|prompt|decode [f32|bf16]]]     all without arguments
  *
  * A line an operation: calls and milliseconds a step, its share, GF/s or GB/s, and the share of its own
  * limit: a product's is what oneDNN takes for it at this shape (over 100 %: we are faster), other
@@ -134,7 +134,8 @@ static void bench_open(struct bench *b, const char *dir, enum dtype compute, con
     int rows = trains ? b->shape->length * b->shape->micro : PROMPT_TOKENS;
     struct model_shape shape = {.rows = rows, .longest = trains ? b->shape->length : rows,
                                 .loss_rows = trains ? loss_rows(b->config.vocab, rows) : 128,
-                                .cache_tokens = trains ? 0 : PROMPT_TOKENS + DECODE_TOKENS};
+                                .cache_tokens = trains ? 0 : PROMPT_TOKENS + DECODE_TOKENS,
+                                .alone = trains};
     struct layout layout;
     b->training = (struct training){.parts = b->mode == FULL ? full : lora,
                                     .n_parts = trains,
@@ -340,19 +341,25 @@ static void device_begin(void)
            info.threads, kernels->peak(device, F32) * 1e-9, kernels->peak(device, BF16) * 1e-9, bandwidth * 1e-9);
 }
 
+static void bench_shape(const struct shape_of *s, const char *mode, const char *type)
+{
+    enum dtype t = type ? strcmp(type, "bf16") == 0 ? BF16 : F32 : info.fast[BF16] ? BF16 : F32;
+    const char *dir = s->folder ? s->folder : model_write(s);
+    for (int i = 0; i < MODES; i++)
+        if (mode ? strcmp(mode, modes[i]) == 0 : i <= LORA || !s->folder) bench(s, dir, i, t);
+    if (!s->folder && !dir_remove(dir, &error)) stop(error.text);
+}
+
 int main(int argc, char **argv)
 {
+    const char *mode = argc > 2 ? argv[2] : NULL, *type = argc > 3 ? argv[3] : NULL;
     device_begin();
-    enum dtype fast = info.fast[BF16] ? BF16 : F32;
-    for (size_t i = 0; i < COUNT(shapes); i++) {
-        const struct shape_of *s = &shapes[i];
-        if (argc > 1 && strcmp(argv[1], s->name) != 0) continue;
-        const char *dir = s->folder ? s->folder : model_write(s);
-        for (int mode = 0; mode < MODES; mode++)
-            if ((argc <= 2 || strcmp(argv[2], modes[mode]) == 0) && (mode < PROMPT || !s->folder))
-                bench(s, dir, mode, argc > 3 ? strcmp(argv[3], "bf16") == 0 ? BF16 : F32 : fast);
-        if (!s->folder && !dir_remove(dir, &error)) stop(error.text);
-    }
+    if (argc > 1 && path_is_dir(argv[1]))
+        bench_shape(&(struct shape_of){.name = path_base(argv[1]), .folder = argv[1], .length = 512, .micro = 4},
+                    mode, type);
+    else
+        for (size_t i = 0; i < COUNT(shapes); i++)
+            if (argc == 1 || strcmp(argv[1], shapes[i].name) == 0) bench_shape(&shapes[i], mode, type);
     kernels->close(device);
     pool_drop(pool);
     arena_drop(&arena);
