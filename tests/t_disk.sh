@@ -19,10 +19,11 @@ real_disk() {
     wait_for 30 [ -s "$dir/hits" ]
     fill; touch "$dir/go"
     check "a disk that is full pauses the run, in a sentence with what is free" \
-        wait_for 20 grep -qs '"state":"paused","why":"a checkpoint could not be saved: .*No space left on device.* free). The last good one is 000006' "$run/events.jsonl"
-    check "the list of runs says so too" wait_for 5 is_state "$run" paused
+        wait_for 60 grep -qs '"state":"paused","why":"a checkpoint could not be saved: .*No space left on device.* free). The last good one is 000006' "$run/events.jsonl"
+    check "the list of runs says so too" wait_for 30 is_state "$run" paused
     "$hone" continue "$run" > "$dir/out" 2>&1
-    check "it pauses again while there is no room" wait_for 10 [ "$(grep -c '"state":"paused"' "$run/events.jsonl")" = 2 ]
+    paused_twice() { [ "$(grep -c '"state":"paused"' "$run/events.jsonl")" = 2 ]; }
+    check "it pauses again while there is no room" wait_for 30 paused_twice
     empty
     "$hone" continue "$run" > "$dir/out" 2>&1
     wait
@@ -35,12 +36,12 @@ real_disk() {
     "$hone" train "$dir/full.yaml" --run-dir "$run" --set save.every_steps=0 --set eval.every_steps=0 --set stages.1.max_steps=100000 > "$dir/watch" 2>&1 &
     wait_for 30 grep -qs '"step":20,' "$run/events.jsonl"
     fill
-    check "a full disk under the log is said: log not on disk" wait_for 20 grep -q "log not on disk: [0-9]* events" "$dir/watch"
+    check "a full disk under the log is said: log not on disk" wait_for 60 grep -q "log not on disk: [0-9]* events" "$dir/watch"
     held() { summary run | grep -q '"state": *"training".*"held": *[1-9]'; }
-    check "training goes on meanwhile, and the list of runs counts what waits" held
+    check "training goes on meanwhile, and the list of runs counts what waits" wait_for 30 held
     empty
     check "with room again the events that waited are written, and that is said" \
-        wait_for 20 grep -q '"text":"the disk was full: [0-9]* events waited and are written now' "$run/events.jsonl"
+        wait_for 60 grep -q '"text":"the disk was full: [0-9]* events waited and are written now' "$run/events.jsonl"
     "$hone" stop "$run" > "$dir/out" 2>&1
     wait
     check "no event is lost" events_are_whole "$run"
@@ -88,7 +89,7 @@ log_full() { # events that cannot be appended wait; the list and the watcher say
     rm -f "$dir/hits"
     HONE_FAULT=write:15:28+ HONE_FAULT_AT=events.jsonl HONE_FAULT_HITS=$dir/hits LD_PRELOAD=$dir/faults.so \
         "$hone" train "$dir/full.yaml" --run-dir "$dir/log" --set stages.1.max_steps=100000 --set save.every_steps=0 --set eval.every_steps=0 > "$dir/watch" 2>&1 &
-    wait_for 20 grep -q "log not on disk: [0-9]* events" "$dir/watch" && summary log | grep -q '"held": *[1-9]'
+    wait_for 60 grep -q "log not on disk: [0-9]* events" "$dir/watch" && summary log | grep -q '"held": *[1-9]'
     rc=$?
     "$hone" stop "$dir/log" > "$dir/out" 2>&1
     wait
