@@ -12,7 +12,8 @@
 enum {
     ROWS_BEST =
         2048, /* tokens of a micro-batch from which a processor's products are at their best */
-    ROWS_LOST = 16,        /* a micro-batch costs as if it had so many tokens more (measured) */
+    ROWS_LOST = 32,        /* a micro-batch costs as if it had so many tokens more: weights are packed
+                              for each (measured) */
     LOSS_BYTES = 64 << 20, /* of a slice of logits */
     LOSS_ROWS_MOST = 1024,
     LOSS_ROWS_LEAST = 64,

@@ -282,7 +282,7 @@ static double cost_of(const struct plan_stage *p, const struct model_config *c)
 {
     double hardware;
     model_flops(c, &p->training, 4096, 4096 * 64 / 2.0, 4096, &hardware);
-    return hardware * (1 + 16.0 / p->shape.rows);
+    return hardware * (1 + 32.0 / p->shape.rows);
 }
 
 /* The cheapest of all micro-batches, kinds and numbers of layers that fit in `most` bytes. */
