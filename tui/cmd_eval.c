@@ -118,7 +118,7 @@ static bool eval_rows(struct cli *c, struct answerer *x, struct measure *m, int 
     struct data_settings s = {.tokenizer = x->tokenizer,
                               .template = x->template,
                               .max_length = rows,
-                              .packing = PACKING_SPLICE,
+                              .packing = PACKING_BFD, /* a document keeps its beginning */
                               .cache_dir = c->places.cache,
                               .pool = x->pool};
     struct source source;
