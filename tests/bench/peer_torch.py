@@ -127,6 +127,10 @@ def loss_of(model, tokenizer, rows):
 def alpaca():
     tokenizer = transformers.AutoTokenizer.from_pretrained(job["model"])
     rows = alpaca_rows(tokenizer)
+    if job.get("evaluate"):
+        with open(job["evaluate"], "w") as f:
+            for ids, labels in rows:
+                f.write(json.dumps({"input_ids": ids, "labels": labels}) + "\n")
     model = opened()
     batches = [padded(tokenizer, rows[i:i + job["micro"]]) for i in range(0, len(rows), job["micro"])]
     before = time.time()
