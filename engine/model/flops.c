@@ -47,11 +47,10 @@ struct flops flops_make(const struct parts *parts, const struct model_config *c,
     for (int l = 0; l < c->layers; l++) {
         bool back = lowest < order_block(l, 2);
         f.pair += back ? 3 * pair : pair;
-        f.again_pair += (back ? pair / 2 : 0) +
-                        (recompute_of(t, first, l) >= RECOMPUTE_ATTENTION && back &&
-                                 l < c->layers - 1
-                             ? pair
-                             : 0);
+        f.again_pair +=
+            (back ? pair / 2 : 0) +
+            (recompute_of(t, first, l) >= RECOMPUTE_ATTENTION && back && l < c->layers - 1 ? pair
+                                                                                           : 0);
     }
     return f;
 }

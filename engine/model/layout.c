@@ -15,7 +15,12 @@ const char *owner_name(enum owner o)
     return names[o];
 }
 
-struct making { struct blueprint *b; const struct device_info *device; int cap; struct arena *a; };
+struct making {
+    struct blueprint *b;
+    const struct device_info *device;
+    int cap;
+    struct arena *a;
+};
 
 static int row_add(struct making *m, const char *name, enum owner owner, int layer, int64_t bytes)
 {
@@ -59,16 +64,15 @@ static void storage_make(struct making *m, int param)
     enum dtype compute = b->training.compute;
     int64_t elements = (int64_t)p->rows * p->cols, packed = 0, trained = 0;
     bool wide = p->trained || param_is_vector(p) || param_is_lora(p);
-    *s = (struct storage){.w = -1,
-                          .packed = -1,
-                          .grad = -1,
-                          .moments = -1,
-                          .scales = -1,
-                          .type = wide ? F32 : b->training.frozen,
-                          .gradient = p->kind == KIND_WEIGHT || p->kind == KIND_HEAD
-                                          ? b->training.gradients
-                                          : F32,
-                          .packing = packing_of(b, param)};
+    *s = (struct storage){
+        .w = -1,
+        .packed = -1,
+        .grad = -1,
+        .moments = -1,
+        .scales = -1,
+        .type = wide ? F32 : b->training.frozen,
+        .gradient = p->kind == KIND_WEIGHT || p->kind == KIND_HEAD ? b->training.gradients : F32,
+        .packing = packing_of(b, param)};
     /* BF16 in memory with products in F32: widened as it is read, a packed copy would double it. */
     if (s->packing && !(s->type == BF16 && compute == F32))
         packed = (int64_t)kernels_packed_bytes(m->device, p->rows, p->cols, compute, s->packing);
@@ -80,8 +84,8 @@ static void storage_make(struct making *m, int param)
     for (int r = p->run; r < p->run + p->n_runs; r++)
         trained += (int64_t)b->parts.runs[r].rows * b->parts.runs[r].cols;
     if (!trained) return;
-    s->grad = row_add(m, p->name, OWN_GRADIENTS, p->layer,
-                      trained * (int64_t)dtype_bytes(s->gradient));
+    s->grad =
+        row_add(m, p->name, OWN_GRADIENTS, p->layer, trained * (int64_t)dtype_bytes(s->gradient));
     s->moments = row_add(m, p->name, OWN_MOMENTS, p->layer,
                          2 * trained * (int64_t)dtype_bytes(b->training.moments));
     if (b->training.moments == U8)
@@ -152,8 +156,8 @@ static void blocks_make(struct making *m)
     for (int l = 0; l < layers; l++) block_make(m, &shared, l);
     struct block_rows *last = &b->layers[layers];
     memset(last, -1, sizeof *last);
-    last->x =
-        act(m, &shared.x, "stream", RECOMPUTE_FULL, layers, (int64_t)b->shape.rows * b->config.dim * 4);
+    last->x = act(m, &shared.x, "stream", RECOMPUTE_FULL, layers,
+                  (int64_t)b->shape.rows * b->config.dim * 4);
 }
 
 static void head_make(struct making *m)
@@ -240,7 +244,8 @@ static int64_t bytes_of(const struct layout *l, enum when when, int layer)
 {
     int64_t bytes = 0;
     for (int i = 0; i < l->n; i++)
-        if (l->rows[i].when == when && l->rows[i].layer == layer) bytes += aligned(l->rows[i].bytes);
+        if (l->rows[i].when == when && l->rows[i].layer == layer)
+            bytes += aligned(l->rows[i].bytes);
     return bytes;
 }
 

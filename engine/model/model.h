@@ -13,9 +13,10 @@
  * autograd.
  *
  * Masters of what is trained are F32; gradients too, or BF16 for the weights of products; moments
- * are F32, BF16 or codes of 8 bits with scales (U8, kernels.h). Weights are multiplied in the compute type: F32, or BF16 through a packed
- * copy made after each update. What is frozen lies in memory once, as F32 or BF16 (`frozen`), packed
- * once. The residual stream is F32; other activations are of the compute type.
+ * are F32, BF16 or codes of 8 bits with scales (U8, kernels.h). Weights are multiplied in the
+ * compute type, F32 or BF16, from a packed copy made after each update where the device keeps one.
+ * What is frozen lies in memory once, as F32 or BF16 (`frozen`), packed once where it is packed. The
+ * residual stream is F32; other activations are of the compute type.
  *
  * A model belongs to the thread that owns its device. */
 #ifndef HONE_MODEL_H
@@ -50,7 +51,8 @@ const char *family_name(const struct family *f);
 /* ---- what is trained ---- */
 
 /* What a block's backward pass computes again instead of keeping it: each all of the one before,
- * and norm outputs; SwiGLU's; attention and what it adds to the stream; all but the block's input. */
+ * and norm outputs; SwiGLU's; attention and what it adds to the stream; all but the block's input.
+ */
 enum recompute {
     RECOMPUTE_NONE, RECOMPUTE_NORMS, RECOMPUTE_SELECTIVE, RECOMPUTE_ATTENTION, RECOMPUTE_FULL
 };
@@ -93,7 +95,8 @@ struct training {
 
 /* The largest micro-batch: rows tokens, `longest` of one document, loss_rows labels a slice of the
  * head. alone: a step is one micro-batch, so that a layer's gradients may lie where the activations
- * of the layers above it were; between its model_step and its model_update nothing else is asked. */
+ * of the layers above it were; between its model_step and its model_update nothing else is asked.
+ */
 struct model_shape {
     int rows, longest, loss_rows, cache_tokens; /* cache_tokens: generation; 0 = none */
     bool alone;

@@ -1,7 +1,7 @@
 /* moments.c - what the optimizer keeps: where it lies, how it is loaded and saved.
  *
- * A slot is what an update walks: a run of neighbouring trained rows, or, where moments are codes, a
- * single piece, so that every piece begins with a block of its own and can be saved without its
+ * A slot is what an update walks: a run of neighbouring trained rows, or, where moments are codes,
+ * a single piece, so that every piece begins with a block of its own and can be saved without its
  * neighbours. Whatever their type, moments go to a file and back as the bytes they are. */
 #include "engine/model/state.h"
 #include <string.h>

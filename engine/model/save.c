@@ -299,8 +299,9 @@ bool model_hash(struct model *m, char out[33], struct err *err)
     for (int i = 0; ok && i < m->n_slots; i++) {
         struct span spans[SLOT_SPANS];
         int n = slot_spans(spans, m, i);
+        int64_t most = m->host.piece_n * 4;
         for (int k = 0; ok && k < n; k++)
-            for (int64_t at = 0, most = m->host.piece_n * 4; ok && at < spans[k].bytes; at += most) {
+            for (int64_t at = 0; ok && at < spans[k].bytes; at += most) {
                 int64_t bytes = spans[k].bytes - at < most ? spans[k].bytes - at : most;
                 ok = span_read(m, spans[k].at + at, bytes, err);
                 hash_add(&h, m->host.piece, (size_t)bytes);

@@ -12,7 +12,8 @@ static void clear_which(struct model *m, bool over, int layer)
     for (int i = 0; i < m->b.parts.n_runs; i++) {
         const struct run *r = &m->b.parts.runs[i];
         const struct layout_row *row = &m->b.layout.rows[m->b.storage[r->param].grad];
-        if ((row->when == WHEN_AFTER) != over || (layer != ALL_LAYERS && row->layer != layer)) continue;
+        if ((row->when == WHEN_AFTER) != over || (layer != ALL_LAYERS && row->layer != layer))
+            continue;
         m->k->fill(m->d, run_gradient(m, r), 0);
     }
 }

@@ -12,8 +12,8 @@
 enum {
     ROWS_BEST =
         2048, /* tokens of a micro-batch from which a processor's products are at their best */
-    ROWS_LOST = 32,        /* a micro-batch costs as if it had so many tokens more: weights are packed
-                              for each (measured) */
+    ROWS_LOST = 32, /* a micro-batch costs as if it had so many tokens more: weights are packed
+                       for each (measured) */
     LOSS_BYTES = 64 << 20, /* of a slice of logits */
     LOSS_ROWS_MOST = 1024,
     LOSS_ROWS_LEAST = 64,
@@ -66,7 +66,7 @@ struct trial {
     struct arena *a;
     struct err *err;
     bool failed;
-    int64_t least;       /* bytes of the smallest that was tried */
+    int64_t least; /* bytes of the smallest that was tried */
 };
 
 /* Micro-batches of about equal size: 15 windows in two are 8 and 7, not 14 and 1. */
@@ -106,8 +106,8 @@ static double cost_of(const struct trial *x)
     const struct plan_stage *p = x->p;
     enum { TOKENS = 4096 };
     double hardware;
-    model_flops(&x->in->plan.model, &p->training, TOKENS,
-                (double)TOKENS * x->t->max_length / 2, TOKENS, &hardware);
+    model_flops(&x->in->plan.model, &p->training, TOKENS, (double)TOKENS * x->t->max_length / 2,
+                TOKENS, &hardware);
     return hardware * (1 + (double)ROWS_LOST / p->shape.rows);
 }
 
@@ -161,9 +161,16 @@ static int try_all(struct trial *x)
 /* ---- where nothing fits ---- */
 
 /* A change of one key, as it would be written, and what the stage then needs at its smallest. */
-struct change { const char *says; int64_t bytes; bool fits; };
+struct change {
+    const char *says;
+    int64_t bytes;
+    bool fits;
+};
 enum { CHANGES = 8 };
-struct changes { struct change list[CHANGES]; int n; };
+struct changes {
+    struct change list[CHANGES];
+    int n;
+};
 
 static bool change_add(struct changes *c, const struct trial *x, const struct attempt *t,
                        const char *says)
@@ -175,8 +182,7 @@ static bool change_add(struct changes *c, const struct trial *x, const struct at
     int found = try_all(&y);
     arena_back(x->a, mark);
     if (found < 0) return false;
-    c->list[c->n++] =
-        (struct change){says, found == 1 ? stage.layout.bytes : y.least, found == 1};
+    c->list[c->n++] = (struct change){says, found == 1 ? stage.layout.bytes : y.least, found == 1};
     return found == 1;
 }
 

@@ -20,7 +20,8 @@ const char *plan_speed_key(const struct plan_inputs *in, const struct plan_stage
     buf_printf(&b, "%s %lld; train", in->plan.model.source_hash,
                (long long)in->plan.model.parameters);
     for (int i = 0; i < p->training.n_parts; i++) buf_printf(&b, " %s", p->training.parts[i]);
-    buf_printf(&b, " r%d t%x; again %d %d; moments %d %d; %s; length %d; micro %d; %s %s, %d threads",
+    buf_printf(&b,
+               " r%d t%x; again %d %d; moments %d %d; %s; length %d; micro %d; %s %s, %d threads",
                p->training.lora.rank, p->training.lora.targets, (int)p->training.recompute,
                p->training.recompute_layers, (int)p->training.moments, (int)p->training.gradients,
                p->training.compute == BF16 ? "bf16" : "fp32", in->profile->max_length,
@@ -71,8 +72,9 @@ void plan_time(struct plan_inputs *in, struct arena *a)
         double peak = p->training.compute == BF16 && in->machine->device.fast[BF16]
                           ? in->machine->peak_bf16
                           : in->machine->peak_f32;
-        p->seconds = known ? (double)p->tokens / json_get(known, "tokens_per_second")->number
-                           : peak > 0 ? p->hardware_flops / (peak * PEAK_SHARE) : NAN;
+        p->seconds = known      ? (double)p->tokens / json_get(known, "tokens_per_second")->number
+                     : peak > 0 ? p->hardware_flops / (peak * PEAK_SHARE)
+                                : NAN;
         plan->seconds += p->seconds;
         if (known) run = json_get(known, "run");
         measured += known != NULL;

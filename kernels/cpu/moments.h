@@ -121,8 +121,8 @@ INLINE float moments_largest(const float *x, int n) {
 }
 
 /* draws: the high half for a moment with a sign, the low half for the other. */
-INLINE void moments_write(void *p, enum dtype t, float *scale, const float *x, const uint32_t *draws,
-                          int n, const bool has_sign) {
+INLINE void moments_write(void *p, enum dtype t, float *scale, const float *x,
+                          const uint32_t *draws, int n, const bool has_sign) {
     uint16_t halves[MOMENT_BLOCK + V];
     uint8_t *codes = (uint8_t *)halves;
     float per_scale = 0;
