@@ -22,10 +22,12 @@ one() { # one NAME: replays, fuzzes, and says in a line of TAP how it went
     rm -f "$F/seeds/$1"/*
     [ -f "tests/fuzz/corpus/$1.tar.gz" ] && tar -xzf "tests/fuzz/corpus/$1.tar.gz" -C "$corpus"
     HONE_SEEDS=$F/seeds/$1 "$program" > "$log" 2>&1 || { echo "not ok $1: its seeds"; cat "$log"; return; }
-    set -- "$1" -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$F/found/$1-" -print_final_stats=1 -verbosity=1
+    mkdir -p "$F/large/$1"; rm -f "$F/large/$1"/*
+    find "$F/seeds/$1" -size +100k -exec mv {} "$F/large/$1" \;
+    set -- "$1" -timeout=300 -rss_limit_mb=2048 -artifact_prefix="$F/found/$1-" -print_final_stats=1 -verbosity=1
     [ -f "tests/fuzz/$1.dict" ] && set -- "$@" -dict="tests/fuzz/$1.dict"
     name=$1; shift
-    if "$program" "$@" -runs=0 "$corpus" "$F/seeds/$name" >> "$log" 2>&1 &&
+    if "$program" "$@" -runs=0 -max_len=1100000 "$corpus" "$F/seeds/$name" "$F/large/$name" >> "$log" 2>&1 &&
         { [ "$FUZZ_SECONDS" = 0 ] || "$program" "$@" -max_len="$max" -max_total_time="$FUZZ_SECONDS" "$corpus" "$F/seeds/$name" >> "$log" 2>&1; } &&
         { [ -z "$KEEP" ] || keep "$name" "$max"; }; then
         echo "ok $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1) runs, $(ls "$corpus" | wc -l) inputs"

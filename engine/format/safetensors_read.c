@@ -57,22 +57,22 @@ static bool add_file(struct tensors *t, const char *path, int *room, struct aren
 {
     int64_t size, length = 0;
     struct header h;
-    struct arena lists = arena_make(0);
+    struct arena own = arena_make(0), *lists = *room < 0 ? a : &own; /* one file: its list is the list */
     int file = t->n_paths;
     if (!file_open(&t->fds[file], &size, path, err)) return false;
     t->paths[t->n_paths++] = arena_string(a, path, strlen(path));
     if (!read_length(t->fds[file], size, path, &length, err)) return false;
     char *p = arena_take(a, 1, (size_t)length + 1);
     bool ok = file_read_at(t->fds[file], p, (size_t)length, 8, path, err) &&
-              header_parse(&h, p, (size_t)length, size - 8 - length, path, a, &lists, err);
-    if (ok && *room < 0) { /* one file: its list is the list */
-        t->list = NEW_N(a, struct tensor, h.n);
+              header_parse(&h, p, (size_t)length, size - 8 - length, path, a, lists, err);
+    if (ok && *room < 0) {
+        t->list = h.list;
         *room = h.n;
     }
     if (ok && h.n > *room) ok = fail(err, "%s holds tensors that the index does not name", path);
     for (int i = 0; ok && i < h.n; i++) {
         struct tensor *x = &t->list[t->n++];
-        *x = h.list[i];
+        if (x != &h.list[i]) *x = h.list[i];
         x->file = file;
         x->at += 8 + length;
         t->bytes += x->bytes;
@@ -82,7 +82,7 @@ static bool add_file(struct tensors *t, const char *path, int *room, struct aren
         t->metadata = h.metadata;
         t->n_metadata = h.n_metadata;
     }
-    arena_drop(&lists);
+    arena_drop(&own);
     return ok;
 }
 

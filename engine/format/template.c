@@ -110,8 +110,8 @@ static struct value messages_value(struct interp *in, const struct message *mess
         runs[i] = (struct run){messages[i].content.n, i, false};
         content.runs = &runs[i];
         content.n_runs = messages[i].content.n > 0;
-        map_put(in->a, m, TEXT("role"), value_text(messages[i].role));
-        map_put(in->a, m, TEXT("content"), content);
+        map_put(in, m, TEXT("role"), value_text(messages[i].role));
+        map_put(in, m, TEXT("content"), content);
         list[i] = (struct value){.kind = V_MAP, .map = m};
     }
     return value_list(list, n);

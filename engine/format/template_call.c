@@ -65,7 +65,7 @@ static bool filter_length(struct interp *in, const struct value *v, const struct
     if (v->kind != V_TEXT && v->kind != V_LIST && v->kind != V_MAP && v->kind != V_UNDEFINED)
         return template_fail(in, "%s has no length", value_kind_name(v));
     *out = value_int(n);
-    return true;
+    return v->kind != V_TEXT || template_work(in, (int64_t)(v->text.n >> 8));
 }
 
 static bool cased(struct interp *in, const struct value *v, const char *who, char how,
@@ -435,54 +435,57 @@ static bool test_callable(const struct value *v, const struct value *a)
     (void)a;
     return v->kind == V_MACRO;
 }
-static bool test_equal(const struct value *v, const struct value *a) { return value_equal(v, a); }
-static bool test_unequal(const struct value *v, const struct value *a)
-{
-    return !value_equal(v, a);
-}
 static bool test_divisible(const struct value *v, const struct value *a)
 {
     return test_number(v, a) && a->kind == V_INT && a->number != 0 && a->number != -1 &&
            v->number % a->number == 0;
 }
 
-static bool test_in(const struct value *v, const struct value *a)
+static bool test_unequal(struct interp *in, const struct value *v, const struct value *a)
+{
+    return !value_equal(in, v, a);
+}
+
+static bool test_in(struct interp *in, const struct value *v, const struct value *a)
 {
     bool yes = false;
     if (a->kind == V_TEXT && v->kind == V_TEXT)
-        return v->text.n == 0 ||
-               (a->text.n >= v->text.n && memmem(a->text.p, a->text.n, v->text.p, v->text.n));
+        return template_work(in, (int64_t)(a->text.n >> 8)) &&
+               (v->text.n == 0 ||
+                (a->text.n >= v->text.n && memmem(a->text.p, a->text.n, v->text.p, v->text.n)));
     if (a->kind == V_MAP) return v->kind == V_TEXT && map_get(a->map, v->text);
-    for (int i = 0; a->kind == V_LIST && i < a->n && !yes; i++) yes = value_equal(v, &a->items[i]);
+    for (int i = 0; a->kind == V_LIST && i < a->n && !yes; i++)
+        yes = value_equal(in, v, &a->items[i]);
     return yes;
 }
 
 static const struct {
     const char *name;
     test *run;
+    bool (*compare)(struct interp *in, const struct value *v, const struct value *a);
     bool argument;
 } tests[] = {
-    {"defined", test_defined, false},
-    {"undefined", test_undefined, false},
-    {"none", test_none, false},
-    {"string", test_string, false},
-    {"mapping", test_mapping, false},
-    {"sequence", test_sequence, false},
-    {"iterable", test_sequence, false},
-    {"number", test_number, false},
-    {"integer", test_integer, false},
-    {"boolean", test_boolean, false},
-    {"true", test_true, false},
-    {"false", test_false, false},
-    {"odd", test_odd, false},
-    {"even", test_even, false},
-    {"callable", test_callable, false},
-    {"equalto", test_equal, true},
-    {"eq", test_equal, true},
-    {"ne", test_unequal, true},
-    {"sameas", test_equal, true},
-    {"divisibleby", test_divisible, true},
-    {"in", test_in, true},
+    {"defined", test_defined, NULL, false},
+    {"undefined", test_undefined, NULL, false},
+    {"none", test_none, NULL, false},
+    {"string", test_string, NULL, false},
+    {"mapping", test_mapping, NULL, false},
+    {"sequence", test_sequence, NULL, false},
+    {"iterable", test_sequence, NULL, false},
+    {"number", test_number, NULL, false},
+    {"integer", test_integer, NULL, false},
+    {"boolean", test_boolean, NULL, false},
+    {"true", test_true, NULL, false},
+    {"false", test_false, NULL, false},
+    {"odd", test_odd, NULL, false},
+    {"even", test_even, NULL, false},
+    {"callable", test_callable, NULL, false},
+    {"equalto", NULL, value_equal, true},
+    {"eq", NULL, value_equal, true},
+    {"ne", NULL, test_unequal, true},
+    {"sameas", NULL, value_equal, true},
+    {"divisibleby", test_divisible, NULL, true},
+    {"in", NULL, test_in, true},
 };
 
 bool template_test(struct interp *in, struct text name, const struct value *v,
@@ -492,8 +495,9 @@ bool template_test(struct interp *in, struct text name, const struct value *v,
         if (!text_is(name, tests[i].name)) continue;
         if (tests[i].argument && args->n < 1)
             return template_fail(in, "the test \"%s\" takes an argument", tests[i].name);
-        *out = tests[i].run(v, &args->list[0]);
-        return true;
+        const struct value *a = &args->list[0];
+        *out = tests[i].run ? tests[i].run(v, a) : tests[i].compare(in, v, a);
+        return template_work(in, 0);
     }
     return template_fail(in, "the test \"%.*s\" is not understood; choose another template",
                          (int)name.n, name.p);
@@ -638,8 +642,10 @@ static bool named_map(struct interp *in, const struct args *args, enum value_kin
     struct map *m = NEW(in->a, struct map);
     if (args->n > 0 && args->list[0].kind == V_MAP)
         for (int i = 0; i < args->list[0].map->n; i++)
-            map_put(in->a, m, args->list[0].map->keys[i], args->list[0].map->values[i]);
-    for (int i = 0; i < args->n_named; i++) map_put(in->a, m, args->names[i], args->named[i]);
+            map_put(in, m, args->list[0].map->keys[i], args->list[0].map->values[i]);
+    for (int i = 0; i < args->n_named; i++)
+        if (!map_put(in, m, args->names[i], args->named[i])) return false;
+    if (!template_work(in, m->n)) return false;
     *out = (struct value){.kind = kind, .map = m};
     return true;
 }

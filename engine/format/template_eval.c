@@ -14,15 +14,18 @@ const struct value *variable_get(const struct interp *in, struct text name)
     return NULL;
 }
 
-void variable_set(struct interp *in, struct text name, struct value v)
+bool variable_set(struct interp *in, struct text name, struct value v)
 {
     for (int i = in->n_variables - 1; i >= in->frame; i--)
         if (text_equal(in->variables[i].name, name)) {
             in->variables[i].value = v;
-            return;
+            return true;
         }
+    if (in->n_variables == TEMPLATE_NAMES_MOST)
+        return template_fail(in, "there are more than %d variables", TEMPLATE_NAMES_MOST);
     ROOM(in->a, in->variables, in->n_variables, in->cap_variables);
     in->variables[in->n_variables++] = (struct variable){name, v};
+    return true;
 }
 
 /* ---- expressions ---- */
@@ -63,7 +66,7 @@ static bool eval_map(struct interp *in, const struct node *n, struct value *out)
         if (key.kind != V_TEXT)
             return template_fail(in, "a mapping has %s as a key; only texts are understood",
                                  value_kind_name(&key));
-        map_put(in->a, m, key.text, v);
+        if (!map_put(in, m, key.text, v)) return false;
     }
     *out = (struct value){.kind = V_MAP, .map = m};
     return true;
@@ -125,6 +128,7 @@ static bool eval_index(struct interp *in, const struct node *n, struct value *ou
         return get_field(in, &v, at.text, out);
     *out = missing("an element");
     if (at.kind != V_INT) return true;
+    if (v.kind == V_TEXT && !template_work(in, (int64_t)(v.text.n >> 8))) return false;
     int64_t length = v.kind == V_LIST ? v.n : v.kind == V_TEXT ? text_length(v.text) : 0;
     int64_t i = at.number < 0 ? at.number + length : at.number;
     if (i < 0 || i >= length) return true;
@@ -221,7 +225,7 @@ static bool bind(struct interp *in, const struct node *m, const struct args *arg
         struct value v = value_undefined(t);
         if (given) v = *given;
         else if (otherwise >= 0 && !template_eval(in, m->items.list[otherwise], &v)) return false;
-        variable_set(in, t, v);
+        if (!variable_set(in, t, v)) return false;
     }
     return true;
 }
@@ -413,8 +417,8 @@ static bool contains(struct interp *in, const struct value *what, const struct v
     }
     struct value list;
     if (!value_iterate(in, in_what, &list)) return false;
-    for (int i = 0; i < list.n && !*yes; i++) *yes = value_equal(what, &list.items[i]);
-    return template_work(in, list.n);
+    for (int i = 0; i < list.n && !*yes; i++) *yes = value_equal(in, what, &list.items[i]);
+    return template_work(in, 0);
 }
 
 static bool order(struct interp *in, const struct value *a, const struct value *b, int *sign)
@@ -436,8 +440,8 @@ static bool compare(struct interp *in, struct text op, const struct value *a, co
 {
     int sign = 0;
     if (text_is(op, "==") || text_is(op, "!=")) {
-        *yes = value_equal(a, b) == (op.p[0] == '=');
-        return true;
+        *yes = value_equal(in, a, b) == (op.p[0] == '=');
+        return template_work(in, 0);
     }
     if (text_is(op, "in") || text_is(op, "not in")) {
         bool found;
@@ -503,14 +507,12 @@ static bool do_if(struct interp *in, const struct node *n)
 static bool set_targets(struct interp *in, const struct node *n, const struct value *item)
 {
     struct value parts;
-    if (n->n_names == 1) {
-        variable_set(in, n->names[0], *item);
-        return true;
-    }
+    if (n->n_names == 1) return variable_set(in, n->names[0], *item);
     if (!value_iterate(in, item, &parts)) return false;
     if (parts.n != n->n_names)
         return template_fail(in, "%d names take %d elements", n->n_names, parts.n);
-    for (int i = 0; i < parts.n; i++) variable_set(in, n->names[i], parts.items[i]);
+    for (int i = 0; i < parts.n; i++)
+        if (!variable_set(in, n->names[i], parts.items[i])) return false;
     return true;
 }
 
@@ -547,8 +549,8 @@ static bool do_for(struct interp *in, const struct node *n)
     for (; ok && loop->at < loop->n && in->flow != BREAK; loop->at++) {
         in->frame = in->n_variables = variables;
         in->flow = GO;
-        variable_set(in, TEXT("loop"), (struct value){.kind = V_LOOP, .loop = loop});
-        ok = set_targets(in, n, &loop->items[loop->at]) && template_do(in, &n->body);
+        ok = variable_set(in, TEXT("loop"), (struct value){.kind = V_LOOP, .loop = loop}) &&
+             set_targets(in, n, &loop->items[loop->at]) && template_do(in, &n->body);
     }
     in->flow = GO;
     in->frame = frame;
@@ -561,29 +563,22 @@ static bool do_set(struct interp *in, const struct node *n)
 {
     struct value v;
     if (!template_eval(in, n->a, &v)) return false;
-    if (!n->b) {
-        variable_set(in, n->name, v);
-        return true;
-    }
+    if (!n->b) return variable_set(in, n->name, v);
     const struct value *space = variable_get(in, n->b->name);
     if (!space || space->kind != V_NAMESPACE)
         return template_fail(in, "%.*s is no namespace", (int)n->b->name.n, n->b->name.p);
-    map_put(in->a, space->map, n->name, v);
-    return true;
+    return map_put(in, space->map, n->name, v);
 }
 
 static bool do_set_block(struct interp *in, const struct node *n)
 {
     struct value v;
-    if (!capture(in, &n->body, &v)) return false;
-    variable_set(in, n->name, v);
-    return true;
+    return capture(in, &n->body, &v) && variable_set(in, n->name, v);
 }
 
 static bool do_macro(struct interp *in, const struct node *n)
 {
-    variable_set(in, n->name, (struct value){.kind = V_MACRO, .macro = n});
-    return true;
+    return variable_set(in, n->name, (struct value){.kind = V_MACRO, .macro = n});
 }
 
 static bool do_flow(struct interp *in, const struct node *n)

@@ -15,6 +15,7 @@
 #define TEMPLATE_CHAIN_MOST 300
 #define TEMPLATE_CALLS_MOST 16
 #define TEMPLATE_SOURCE_MOST (256 << 10)
+#define TEMPLATE_NAMES_MOST 256 /* variables, and keys of a mapping: they are searched one by one */
 #define ARGS_MOST 8
 
 /* ---- tokens ---- */
@@ -80,6 +81,7 @@ struct interp {
     int line;                    /* of the node in work */
     int64_t steps;
     int loops, calls, generation;
+    bool failed;                 /* the error is said; nothing more is done */
     enum { GO, BREAK, CONTINUE } flow;
     struct variable *variables; int n_variables, cap_variables, frame;
     struct written *out;
@@ -96,9 +98,10 @@ struct value value_none(void);
 struct value value_undefined(struct text what);
 struct value value_list(struct value *items, int n);
 bool value_true(const struct value *v);
-bool value_equal(const struct value *a, const struct value *b);
+/* Counts as work; false also where that was too much, and in->failed. */
+bool value_equal(struct interp *in, const struct value *a, const struct value *b);
 const struct value *map_get(const struct map *m, struct text key);
-void map_put(struct arena *a, struct map *m, struct text key, struct value v);
+bool map_put(struct interp *in, struct map *m, struct text key, struct value v);
 /* The bytes from..to of a text with their runs. */
 struct value value_part(struct interp *in, const struct value *v, size_t from, size_t to);
 /* A text made of `from`: its message, where there is just one. */
@@ -151,6 +154,6 @@ bool template_method(struct interp *in, const struct value *v, struct text name,
                      const struct args *args, struct value *out);
 bool template_function(struct interp *in, struct text name, const struct args *args,
                        struct value *out, bool *known);
-void variable_set(struct interp *in, struct text name, struct value v);
+bool variable_set(struct interp *in, struct text name, struct value v);
 const struct value *variable_get(const struct interp *in, struct text name);
 #endif

@@ -11,12 +11,14 @@ bool template_fail(struct interp *in, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
+    in->failed = true;
     return fail(in->err, "template %s, line %d: %s", in->name, in->line, what);
 }
 
 bool template_work(struct interp *in, int64_t n)
 {
     in->steps += n;
+    if (in->failed) return false;
     return in->steps <= TEMPLATE_STEPS_MOST ||
            template_fail(in, "it takes more than %d steps; that is the limit", TEMPLATE_STEPS_MOST);
 }
@@ -65,29 +67,43 @@ bool value_true(const struct value *v)
 
 static bool is_number(const struct value *v) { return v->kind == V_INT || v->kind == V_BOOL; }
 
-static bool map_equal(const struct map *a, const struct map *b)
+static bool equal(struct interp *in, const struct value *a, const struct value *b, int depth);
+
+static bool map_equal(struct interp *in, const struct map *a, const struct map *b, int depth)
 {
     if (a->n != b->n) return false;
     for (int i = 0; i < a->n; i++) {
         const struct value *v = map_get(b, a->keys[i]);
-        if (!v || !value_equal(&a->values[i], v)) return false;
+        if (!v || !equal(in, &a->values[i], v, depth)) return false;
     }
     return true;
 }
 
-/* Recursion is as deep as values nest: no deeper than expressions and messages do. */
-bool value_equal(const struct value *a, const struct value *b)
+/* Values that hold each other through a namespace nest as deep as a loop likes, and one value may
+ * stand in many places. */
+static bool equal(struct interp *in, const struct value *a, const struct value *b, int depth)
 {
+    if (!template_work(in, 1)) return false;
+    if (depth > TEMPLATE_DEPTH_MOST)
+        return template_fail(in, "values that nest more than %d deep are compared",
+                             TEMPLATE_DEPTH_MOST);
     if (is_number(a) && is_number(b)) return a->number == b->number;
     if (a->kind != b->kind) return false;
-    if (a->kind == V_TEXT) return text_equal(a->text, b->text);
-    if (a->kind == V_MAP) return map_equal(a->map, b->map);
+    if (a->kind == V_TEXT)
+        return template_work(in, (int64_t)(a->text.n >> 8)) && text_equal(a->text, b->text);
+    if (a->kind == V_MAP) return map_equal(in, a->map, b->map, depth + 1);
     if (a->kind != V_LIST)
         return a->kind == V_NONE || a->kind == V_UNDEFINED ||
                (a->map == b->map && a->macro == b->macro);
     bool same = a->n == b->n;
-    for (int i = 0; same && i < a->n; i++) same = value_equal(&a->items[i], &b->items[i]);
+    for (int i = 0; same && i < a->n; i++)
+        same = equal(in, &a->items[i], &b->items[i], depth + 1);
     return same;
+}
+
+bool value_equal(struct interp *in, const struct value *a, const struct value *b)
+{
+    return equal(in, a, b, 0);
 }
 
 const struct value *map_get(const struct map *m, struct text key)
@@ -97,18 +113,21 @@ const struct value *map_get(const struct map *m, struct text key)
     return NULL;
 }
 
-void map_put(struct arena *a, struct map *m, struct text key, struct value v)
+bool map_put(struct interp *in, struct map *m, struct text key, struct value v)
 {
     for (int i = 0; i < m->n; i++)
         if (text_equal(m->keys[i], key)) {
             m->values[i] = v;
-            return;
+            return true;
         }
+    if (m->n == TEMPLATE_NAMES_MOST)
+        return template_fail(in, "a mapping has more than %d keys", TEMPLATE_NAMES_MOST);
     int cap = m->cap;
-    ROOM(a, m->keys, m->n, cap);
-    ROOM(a, m->values, m->n, m->cap);
+    ROOM(in->a, m->keys, m->n, cap);
+    ROOM(in->a, m->values, m->n, m->cap);
     m->keys[m->n] = key;
     m->values[m->n++] = v;
+    return true;
 }
 
 struct value value_part(struct interp *in, const struct value *v, size_t from, size_t to)

@@ -101,6 +101,8 @@ bool event_read(struct event *e, struct text line, struct arena *a, struct err *
     struct text name = {0};
     err->text[0] = 0;
     *e = (struct event){.has = 0};
+    if (line.n < 2 || line.p[0] != '{') /* a damaged file may hold a million such */
+        return fail(err, "events.jsonl: a line is no JSON object");
     if (!json_parse(&o, line, "events.jsonl", (struct json_limits){.depth = 4}, a, err))
         return false;
     if (!json_get_text(&name, o, "kind", "events.jsonl", err)) return false;

@@ -36,34 +36,55 @@ static int word_open(const char *path)
     return fd;
 }
 
-/* Where the last whole line ends; the seq of that line through *seq. */
-static bool last_line(int fd, int64_t size, int64_t *end, int64_t *seq, const char *path,
-                      struct arena *a, struct err *err)
+/* Where the last whole line ends: behind the last newline, however far back that is (a power cut may
+ * leave blocks of zeros). */
+static bool whole_until(int fd, int64_t size, int64_t *end, const char *path, struct err *err)
 {
-    char tail[2 * EVENT_LINE_MOST + 1];
-    int64_t n = size < (int64_t)sizeof tail - 1 ? size : (int64_t)sizeof tail - 1;
-    if (!file_read_at(fd, tail, (size_t)n, size - n, path, err)) return false;
-    int64_t stop = n;
-    while (stop > 0 && tail[stop - 1] != '\n') stop--;
-    *end = size - n + stop;
+    char piece[EVENT_LINE_MOST];
+    for (*end = size; *end > 0;) {
+        int64_t n = *end < (int64_t)sizeof piece ? *end : (int64_t)sizeof piece;
+        if (!file_read_at(fd, piece, (size_t)n, *end - n, path, err)) return false;
+        const char *newline = memrchr(piece, '\n', (size_t)n);
+        if (newline) {
+            *end += newline + 1 - (piece + n);
+            return true;
+        }
+        *end -= n;
+    }
+    return true;
+}
+
+/* The seq of the last event that ends before `end`, 0 where none of the last lines is one. */
+static bool last_seq(int fd, int64_t end, int64_t *seq, const char *path, struct arena *a,
+                     struct err *err)
+{
+    char tail[4 * EVENT_LINE_MOST];
+    size_t n = end < (int64_t)sizeof tail ? (size_t)end : sizeof tail;
     *seq = 0;
-    if (stop == 0) return true;
-    int64_t begin = stop - 1;
-    while (begin > 0 && tail[begin - 1] != '\n') begin--;
-    struct event e;
-    struct err ignored;
-    if (event_read(&e, (struct text){tail + begin, (size_t)(stop - 1 - begin)}, a, &ignored))
-        *seq = e.seq;
+    if (!file_read_at(fd, tail, n, end - (int64_t)n, path, err)) return false;
+    while (n > 0) {
+        const char *before = memrchr(tail, '\n', n - 1), *line = before ? before + 1 : tail;
+        struct text t = {line, (size_t)(tail + n - 1 - line)};
+        struct event e;
+        struct err ignored;
+        if (event_read(&e, t, a, &ignored)) {
+            *seq = e.seq;
+            return true;
+        }
+        n = before ? (size_t)(before + 1 - tail) : 0;
+    }
     return true;
 }
 
 static bool keep_torn(int fd, int64_t from, int64_t to, const char *path, struct arena *a,
                       struct err *err)
 {
-    char *torn = arena_take(a, 1, (size_t)(to - from));
-    if (!file_read_at(fd, torn, (size_t)(to - from), from, path, err)) return false;
+    enum { KEPT_MOST = 1 << 20 };
+    size_t n = to - from < KEPT_MOST ? (size_t)(to - from) : KEPT_MOST;
+    char *torn = arena_take(a, 1, n);
+    if (!file_read_at(fd, torn, n, from, path, err)) return false;
     return file_replace(arena_printf(a, "%.*s.torn", (int)(strlen(path) - 6), path),
-                        (struct text){torn, (size_t)(to - from)}, err);
+                        (struct text){torn, n}, err);
 }
 
 bool journal_open(struct journal *j, const char *dir, struct arena *a, struct err *err)
@@ -77,7 +98,9 @@ bool journal_open(struct journal *j, const char *dir, struct arena *a, struct er
     if (j->events < 0 || j->metrics < 0 || fstat(j->events, &st) != 0)
         return fail_errno(err, "cannot open %s for appending", path);
     int64_t end;
-    if (!last_line(j->events, st.st_size, &end, &j->seq, path, a, err)) return false;
+    if (!whole_until(j->events, st.st_size, &end, path, err) ||
+        !last_seq(j->events, end, &j->seq, path, a, err))
+        return false;
     if (end < st.st_size) {
         if (!keep_torn(j->events, end, st.st_size, path, a, err)) return false;
         if (ftruncate(j->events, end) != 0)

@@ -101,7 +101,8 @@ static bool rebuild(struct metric **out, int64_t *n, int fd, int64_t size, const
             struct event e;
             struct err ignored;
             struct arena_mark m = arena_mark(&scratch);
-            if (event_read(&e, (struct text){line, (size_t)(end - line)}, &scratch, &ignored)) {
+            if (end > line &&
+                event_read(&e, (struct text){line, (size_t)(end - line)}, &scratch, &ignored)) {
                 if (e.kind == EV_STEP) {
                     ROOM(a, *out, *n, cap);
                     (*out)[(*n)++] = record_of(&e);

@@ -141,9 +141,10 @@ static void take_line(struct engine *e, int i, struct text line)
     struct err err;
     const struct json *o, *hello;
     if (!json_parse(&o, line, "your message",
-                    (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, &a, &err))
+                    (struct json_limits){.bytes = WIRE_LINE_MOST, .depth = 16}, &a, &err)) {
         refuse(e, i, &a, err.text);
-    else if ((hello = json_get(o, "hello"))) take_hello(e, i, hello, &a);
+        visitor_leave(e, i); /* whoever says that is no client of ours */
+    } else if ((hello = json_get(o, "hello"))) take_hello(e, i, hello, &a);
     else if (!e->visitors[i].greeted) refuse(e, i, &a, "say hello first");
     else if (json_get(o, "order")) take_order(e, i, o, &a);
     else if (json_get(o, "ask")) take_ask(e, i, line, &a);

@@ -18,28 +18,29 @@ struct wire wire_make(int in, int out, struct arena *a)
     no_blocking(in);
     no_blocking(out);
     return (struct wire){
-        in, out, arena_take(a, 1, WIRE_LINE_MOST + 1), 0, 0, arena_take(a, 1, WIRE_OUT_MOST), 0};
+        in, out, arena_take(a, 1, WIRE_LINE_MOST + 1), 0, 0, 0, arena_take(a, 1, WIRE_OUT_MOST), 0};
 }
 
+/* What was handed out is moved away only when there is nothing whole left: a client may send a
+ * million short lines at once. */
 bool wire_line(struct wire *w, struct text *line, bool *gone)
 {
     *gone = false;
-    if (w->line) { /* what was handed out last time */
-        w->n -= w->line;
-        memmove(w->got, w->got + w->line, w->n);
-        w->line = 0;
-    }
     for (;;) {
-        char *end = memchr(w->got, '\n', w->n);
+        char *end = memchr(w->got + w->seen, '\n', w->n - w->seen);
         if (end) {
-            *line = (struct text){w->got, (size_t)(end - w->got)};
-            w->line = line->n + 1;
+            *line = (struct text){w->got + w->from, (size_t)(end - w->got) - w->from};
+            w->from = w->seen = (size_t)(end - w->got) + 1;
             return true;
         }
-        if (w->n == WIRE_LINE_MOST) {
+        w->n -= w->from;
+        memmove(w->got, w->got + w->from, w->n);
+        w->from = 0;
+        w->seen = w->n;
+        if (w->n == WIRE_LINE_MOST) { /* no message is that long */
             *gone = true;
             return false;
-        } /* no message is that long */
+        }
         ssize_t n = read(w->in, w->got + w->n, WIRE_LINE_MOST - w->n);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;

@@ -17,7 +17,11 @@
 #define WIRE_OUT_MOST (1 << 20)
 
 /* One end of a conversation: not blocking, a line's beginning is kept until its end comes. */
-struct wire { int in, out; char *got; size_t n, line; char *put; size_t n_put; };
+struct wire {
+    int in, out;
+    char *got; size_t n, from, seen;    /* handed out up to `from`; no newline between there and `seen` */
+    char *put; size_t n_put;
+};
 struct wire wire_make(int in, int out, struct arena *a);
 /* The next whole line, without '\n'; it lives until the next call. false: none yet, or *gone is set. */
 bool wire_line(struct wire *w, struct text *line, bool *gone);

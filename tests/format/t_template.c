@@ -225,6 +225,9 @@ static void a_question_that_repeats_the_answer_is_not_learnt(void **state)
 }
 
 /* Opens and renders; the sentence of the failure, or "" */
+#define LONG \
+    "{% set ns = namespace(x=[1], t='0123456789') %}" \
+    "{% for i in range(15) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}"
 static const char *refusal(const char *source)
 {
     struct template *t;
@@ -330,6 +333,16 @@ static void hostile_templates_stop_at_a_limit(void **state)
     } rows[] = {
         {"{% for a in range(2000) %}{% for b in range(2000) %}x{% endfor %}{% endfor %}", "steps"},
         {"{% for a in range(900000000) %}{% endfor %}", "steps"},
+        /* what takes longer the longer a text or list is, over and over */
+        {LONG "{% for i in range(200000) %}{% set q = ns.t[1] %}{% endfor %}", "steps"},
+        {LONG "{% for i in range(200000) %}{% set q = ns.t | length %}{% endfor %}", "steps"},
+        {LONG "{% for i in range(200000) %}{% set q = ns.t is in(ns.t) %}{% endfor %}", "steps"},
+        {LONG "{% set l = range(100000) | list %}{% for i in range(900) %}{% set q = l == l %}{% endfor %}", "steps"},
+        {LONG "{% set l = range(100000) | list %}{% for i in range(900) %}{% set q = l is eq l %}{% endfor %}", "steps"},
+        {LONG "{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x == ns.x }}", "steps"},
+        {LONG "{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x in [ns.x] }}", "steps"},
+        {LONG "{% for i in range(9000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x == ns.x }}", "64 deep"},
+        {LONG "{% for i in range(9000) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x is ne ns.x }}", "64 deep"},
         {"{% set ns = namespace(x='ab') %}{% for a in range(64) %}{% set ns.x = ns.x + ns.x %}{% "
          "endfor %}",
          "limit"},
@@ -353,6 +366,20 @@ static void hostile_templates_stop_at_a_limit(void **state)
     for (size_t i = 0; i < COUNT(rows); i++)
         if (!strstr(refusal(rows[i].source), rows[i].part))
             wrong_with("row %zu: \"%s\"", i, refusal(rows[i].source));
+}
+
+static void names_are_counted(void **state)
+{
+    (void)state;
+    for (int n = 250; n <= 260; n++) {
+        struct buf sets = buf_make(&a), map = buf_make(&a);
+        for (int i = 0; i < n; i++) buf_printf(&sets, "{%% set v%d = 1 %%}", i);
+        for (int i = 0; i < n; i++) buf_printf(&map, "%s'k%d': 1", i ? ", " : "{{ {", i);
+        buf_printf(&map, "} is mapping }}");
+        /* six are there before: messages, bos_token, ... */
+        assert_int_equal(strstr(refusal(sets.p), "more than 256 variables") != NULL, n > 250);
+        assert_int_equal(strstr(refusal(map.p), "more than 256 keys") != NULL, n > 256);
+    }
 }
 
 /* No source crashes: every cut and every changed byte of real templates, and bytes at random. */
@@ -405,6 +432,7 @@ int main(void)
         cmocka_unit_test(what_it_cannot_do_is_refused_by_name),
         cmocka_unit_test(a_broken_source_is_refused_with_its_line),
         cmocka_unit_test(hostile_templates_stop_at_a_limit),
+        cmocka_unit_test(names_are_counted),
         cmocka_unit_test(damaged_templates_do_no_harm),
         cmocka_unit_test(auto_is_the_models_own_and_plain_without_one),
     };

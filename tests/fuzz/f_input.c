@@ -8,6 +8,9 @@ const struct fuzz_limits fuzz_limits = {1 << 20, 64, 0};
 
 void fuzz_seeds(void)
 {
+    seed_many("\10", "\33[", "");
+    seed_many("\10\33]", "x", "");
+    seed_many("\10\33[200~", "\33[201", "");
     static const char *const texts[] = {"abc \xE4\xBD\xA0\xF0\x9F\x98\x80",
                                         "\33[A\33[1;5B\33OP\33[15~\33[3;2~\33[Z",
                                         "\33[200~paste \33[A\33[201~x",
@@ -118,6 +121,8 @@ void fuzz(struct text in, struct arena *a)
     struct heard whole = hear(in, in.n + 1, a), pieces = hear(in, step, a);
     fuzz_oracle();
     for (int i = 0; i < whole.n; i++) check_key(whole.keys[i]);
+    if (in.n > 2000)
+        return; /* a string without end is given up after 2,048 bytes, wherever they end */
     HOLDS(whole.n == pieces.n &&
           memcmp(whole.keys, pieces.keys, (size_t)whole.n * sizeof *whole.keys) == 0);
     HOLDS(text_equal(buf_text(&whole.pasted), buf_text(&pieces.pasted)));

@@ -25,6 +25,23 @@ void fuzz_seeds(void)
         seed_header(matrix[i].header, (int64_t)strlen(matrix[i].header), matrix[i].data);
     static const int64_t lengths[] = {0, 1, 3, 100000000, 100000001, INT64_MAX, INT64_MIN, -1};
     for (size_t i = 0; i < COUNT(lengths); i++) seed_header("{}", lengths[i], 0);
+    static const struct {
+        const char *head, *part, *tail;
+    } large[] = {{"{", "\"#\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},",
+                  "\"x\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}"},
+                 {"{\"__metadata__\":{", "\"#\":\"\",", "\"x\":\"\"}}"},
+                 {"{\"", "\\u0001", "\":{}}"},
+                 {"{\"a\":{\"shape\":[", "0,", "0]}}"},
+                 {"{\"a\":", "{\"b\":", "}"}};
+    for (size_t i = 0; i < COUNT(large); i++) {
+        struct arena a = arena_make(0);
+        struct buf b = buf_make(&a);
+        buf_put(&b, large[i].head, strlen(large[i].head));
+        fuzz_many(&b, large[i].part, 990000);
+        buf_put(&b, large[i].tail, strlen(large[i].tail));
+        seed_header(b.p, (int64_t)b.n, 0);
+        arena_drop(&a);
+    }
     seed_text("version https://git-lfs.github.com/spec/v1\n");
     seed_text("");
     seed_file("tests/golden/model/lora-all/adapter_model.safetensors");
@@ -196,6 +213,10 @@ void fuzz(struct text in, struct arena *a)
     if (!ok) {
         fuzz_sentence(err.text);
         HOLDS(a->used == 0);
+    }
+    if (in.n > 100000) { /* the second reader compares each with each */
+        if (ok) tensors_close(&t);
+        return;
     }
     struct arena own = arena_make(0);
     bool sound = is_sound(in, &list, &n, &sure, &own);

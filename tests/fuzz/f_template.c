@@ -5,7 +5,7 @@
 #include "engine/format/template.h"
 
 /* A value takes 100 bytes, and a loop may make one a step. */
-const struct fuzz_limits fuzz_limits = {512 << 20, 4096, 0};
+const struct fuzz_limits fuzz_limits = {512 << 20, 320, 0};
 
 enum { MESSAGES = 8 };
 
@@ -68,6 +68,26 @@ void fuzz_seeds(void)
             if (file_read(&t, path_join(&a, "assets/templates", names[i]), 8000, &a, &err))
                 seed_parts(t.p);
         }
+    static const char *const large[][3] = {
+        {"", "{{ x }}", ""},
+        {"", "{% if x %}", ""},
+        {"{{ ", "(", ""},
+        {"{{ 1", "+1", " }}"},
+        {"{{ ", "not ", "1 }}"},
+        {"{{ [", "[],", "1] }}"},
+        {"{{ x", ".a", " }}"},
+        {"{% for m in messages %}", "{{ m.content }}", "{% endfor %}"},
+        {"{# ", "#", ""},
+        {"{{ {", "'a#':1,", "'b':2} }}"},
+        {"", "{% set a# = 1 %}", "{{ a1 }}"}};
+    for (size_t i = 0; i < COUNT(large); i++) {
+        struct buf b = buf_make(&a);
+        buf_put(&b, large[i][0], strlen(large[i][0]));
+        fuzz_many(&b, large[i][1], 250000);
+        buf_put(&b, large[i][2], strlen(large[i][2]));
+        buf_put(&b, "\0user:x", 8);
+        seed(b.p, b.n);
+    }
     arena_drop(&a);
 }
 

@@ -26,6 +26,8 @@ void fuzz_seeds(void)
         "\xE2\x80\xA8\xE2\x80\xA9"};
     for (size_t i = 0; i < COUNT(texts); i++) seed_text(texts[i]);
     seed("\0\1\2\3", 4);
+    seed_many("", "\xFF", "");
+    seed_many("", "\33[31m", "");
 }
 
 /* What UTF-8 is, said in another way than utf8_decode says it: by the table 3-7 of the Unicode

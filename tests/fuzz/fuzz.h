@@ -37,6 +37,11 @@ void seed_text(const char *terminated);
 void seed_file(const char *path);
 void seed_folder(const char *path, const char *end);
 
+/* A file of a million bytes: head, part after part with '#' counted up, tail. Such files are
+ * replayed, not changed. */
+void seed_many(const char *head, const char *part, const char *tail);
+void fuzz_many(struct buf *out, const char *part, size_t bytes);
+
 _Noreturn void fuzz_broken(const char *file, int line, const char *what);
 #define HOLDS(x) ((x) ? (void)0 : fuzz_broken(__FILE__, __LINE__, #x))
 /* An error is a sentence: something is said, in UTF-8, and nothing in it acts on a terminal. */

@@ -138,6 +138,40 @@ static void an_unknown_kind_is_passed_over(void **state)
     arena_drop(&a);
 }
 
+/* A power cut may leave blocks of zeros where the file grew, and a line that is no event. */
+static void a_torn_end_is_cut_however_long_it_is(void **state)
+{
+    (void)state;
+    struct arena a = arena_make(0);
+    struct err err;
+    struct text t;
+    const char *path = path_join(&a, folder, "events.jsonl");
+    static const size_t sizes[] = {1, 4095, 4096, 4097, 8192, 20000, (1 << 20) + 4096};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        struct journal j = {.events = -1};
+        unlink(path);
+        assert_true(journal_open(&j, folder, &a, &err));
+        struct event e = step(1, 2.0), f = step(2, 1.0);
+        journal_write(&j, &e);
+        journal_close(&j);
+        int fd = open(path, O_WRONLY | O_APPEND);
+        if (i % 2) assert_int_equal(write(fd, "{}\n\n", 4), 4);
+        char *zeros = arena_take(&a, 1, sizes[i]);
+        assert_int_equal(write(fd, zeros, sizes[i]), sizes[i]);
+        close(fd);
+        assert_true(journal_open(&j, folder, &a, &err));
+        journal_write(&j, &f);
+        journal_close(&j);
+        assert_int_equal(f.seq, 2);
+        assert_true(file_read(&t, path, 1 << 24, &a, &err));
+        assert_null(memchr(t.p, 0, t.n));
+        assert_int_equal(t.p[t.n - 1], '\n');
+        assert_true(file_read(&t, path_join(&a, folder, "events.torn"), 1 << 24, &a, &err));
+        assert_int_equal(t.n, sizes[i] < 1 << 20 ? sizes[i] : 1 << 20);
+    }
+    arena_drop(&a);
+}
+
 static void a_torn_last_line_is_cut_and_the_numbers_go_on(void **state)
 {
     (void)state;
@@ -289,6 +323,8 @@ int main(void)
         cmocka_unit_test(a_number_that_is_not_finite_is_null_and_named),
         cmocka_unit_test(a_long_text_is_cut_so_that_the_line_fits),
         cmocka_unit_test(an_unknown_kind_is_passed_over),
+        cmocka_unit_test_setup_teardown(a_torn_end_is_cut_however_long_it_is, folder_make,
+                                        folder_drop),
         cmocka_unit_test_setup_teardown(a_torn_last_line_is_cut_and_the_numbers_go_on, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(what_was_lived_after_a_resumed_step_is_dropped, folder_make,
