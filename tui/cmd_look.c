@@ -25,22 +25,6 @@ int cmd_check(struct cli *c)
 
 /* ---- preview ---- */
 
-static void put_int(struct buf *b, const char *key, int64_t v)
-{
-    json_put_key(b, key);
-    json_put_int(b, v);
-}
-static void put_num(struct buf *b, const char *key, double v)
-{
-    json_put_key(b, key);
-    json_put_num(b, v);
-}
-static void put_str(struct buf *b, const char *key, struct text v)
-{
-    json_put_key(b, key);
-    json_put_text(b, v);
-}
-
 static int64_t shortest(const struct source_report *r)
 {
     for (size_t i = 0; i < COUNT(r->lengths); i++)
@@ -65,10 +49,10 @@ static void put_source(struct buf *b, const struct source *s)
                    {"shortest", shortest(r)},
                    {"longest", r->longest}};
     buf_put(b, "{", 1);
-    put_str(b, "name", text_of(s->spec.name));
-    put_str(b, "path", text_of(s->spec.path));
-    put_str(b, "format", text_of(r->format));
-    for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
+    json_field_text(b, "name", text_of(s->spec.name));
+    json_field_text(b, "path", text_of(s->spec.path));
+    json_field_text(b, "format", text_of(r->format));
+    for (size_t i = 0; i < COUNT(numbers); i++) json_field_int(b, numbers[i].key, numbers[i].v);
     json_put_key(b, "lengths");
     for (size_t i = 0; i < COUNT(r->lengths); i++)
         buf_printf(b, "%s%lld", i ? "," : "[", (long long)r->lengths[i]);
@@ -93,11 +77,11 @@ static void put_shares(struct buf *b, const struct profile *p, const struct stag
     buf_put(b, "[", 1);
     for (int i = 0; i < s->n_mix; i++) {
         buf_put(b, i ? ",{" : "{", i ? 2 : 1);
-        put_str(b, "dataset", text_of(p->datasets[s->mix[i].dataset].name));
-        put_num(b, "wanted", s->mix[i].share / shares);
-        put_num(b, "here",
+        json_field_text(b, "dataset", text_of(p->datasets[s->mix[i].dataset].name));
+        json_field_num(b, "wanted", s->mix[i].share / shares);
+        json_field_num(b, "here",
                 stream->tokens ? (double)stream->source_tokens[i] / (double)stream->tokens : 0);
-        put_num(b, "epochs", stream->source_epochs[i]);
+        json_field_num(b, "epochs", stream->source_epochs[i]);
         buf_put(b, "}", 1);
     }
     buf_put(b, "]", 1);
@@ -110,7 +94,7 @@ static void put_documents(struct buf *b, const struct window_view *v)
     for (int i = 0; i < v->n_parts; i++) {
         bool first = i == 0 || v->parts[i].document != v->parts[i - 1].document;
         buf_printf(b, first ? (i ? "],[{" : "[{") : ",{");
-        put_str(b, "text", v->parts[i].text);
+        json_field_text(b, "text", v->parts[i].text);
         json_put_key(b, "trained");
         buf_printf(b, v->parts[i].trained ? "true}" : "false}");
     }
@@ -127,9 +111,9 @@ static void put_window(struct buf *b, const struct plan_inputs *in, const struct
     } numbers[] = {{"index", number},       {"of", s->windows},    {"bucket", v->bucket},
                    {"buckets", s->buckets}, {"tokens", v->tokens}, {"trained", v->trained}};
     buf_put(b, "{", 1);
-    put_str(b, "stage", text_of(p->stages[stage].name));
-    put_str(b, "source", text_of(v->source));
-    for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
+    json_field_text(b, "stage", text_of(p->stages[stage].name));
+    json_field_text(b, "source", text_of(v->source));
+    for (size_t i = 0; i < COUNT(numbers); i++) json_field_int(b, numbers[i].key, numbers[i].v);
     put_shares(b, p, &p->stages[stage], s);
     put_documents(b, v);
     buf_put(b, "}", 1);
@@ -145,9 +129,9 @@ static bool preview_json(struct buf *b, const struct plan_inputs *in, const stru
         put_source(b, &in->plan.sources[i]);
     }
     buf_put(b, "]", 1);
-    put_int(b, "stages", in->plan.n_stages);
-    put_int(b, "tokens_lost", s->lost);
-    put_int(b, "documents_cut", s->cut);
+    json_field_int(b, "stages", in->plan.n_stages);
+    json_field_int(b, "tokens_lost", s->lost);
+    json_field_int(b, "documents_cut", s->cut);
     json_put_key(b, "windows");
     buf_put(b, "[", 1);
     for (int64_t w = first; w < first + count && w < s->windows; w++) {
@@ -245,15 +229,15 @@ static void put_model(struct buf *b, const struct model_entry *m)
                                     {"quiz", m->quiz},           {"template", m->chat_template}};
     buf_put(b, "{", 1);
     for (size_t i = 0; i < COUNT(texts); i++)
-        if (texts[i][1]) put_str(b, texts[i][0], text_of(texts[i][1]));
-    put_int(b, "parameters", m->parameters);
-    put_int(b, "bytes", m->bytes);
-    put_int(b, "context", m->context);
-    put_int(b, "layers", m->layers);
-    put_int(b, "dim", m->dim);
-    put_int(b, "heads", m->heads);
-    put_int(b, "kv_heads", m->kv_heads);
-    put_int(b, "vocabulary", m->vocab);
+        if (texts[i][1]) json_field_text(b, texts[i][0], text_of(texts[i][1]));
+    json_field_int(b, "parameters", m->parameters);
+    json_field_int(b, "bytes", m->bytes);
+    json_field_int(b, "context", m->context);
+    json_field_int(b, "layers", m->layers);
+    json_field_int(b, "dim", m->dim);
+    json_field_int(b, "heads", m->heads);
+    json_field_int(b, "kv_heads", m->kv_heads);
+    json_field_int(b, "vocabulary", m->vocab);
     json_put_key(b, "tied");
     buf_printf(b, m->tied ? "true" : "false");
     json_put_key(b, "shipped");
@@ -286,11 +270,11 @@ static void text_model(struct buf *b, const struct model_entry *m)
 static void put_machine(struct buf *b, const struct machine *m)
 {
     buf_printf(b, "{\"device\":{");
-    put_str(b, "name", text_of(m->device.name));
-    put_int(b, "cores", m->device.threads);
-    put_int(b, "memory", m->device.memory_total);
+    json_field_text(b, "name", text_of(m->device.name));
+    json_field_int(b, "cores", m->device.threads);
+    json_field_int(b, "memory", m->device.memory_total);
     buf_put(b, "}", 1);
-    put_str(b, "problem", text_of(m->problem));
+    json_field_text(b, "problem", text_of(m->problem));
     buf_put(b, ",", 1);
 }
 

@@ -190,7 +190,8 @@ static void plan_stages(struct paper *p, const struct json *plan)
         const struct json *s = &stages->items[i];
         char tokens[16], line[64];
         grid_fit(p->g, p->r, 1, p->y, 8, STYLE_BRIGHT, str(s, "name"));
-        snprintf(line, sizeof line, "%5.0f steps %6s tok", num(s, "steps"),
+        double steps = num(s, "steps");
+        snprintf(line, sizeof line, "%5.0f %-5s %6s tok", steps, steps == 1 ? "step" : "steps",
                  millions(tokens, num(s, "tokens")));
         grid_fit(p->g, p->r, 10, p->y, p->r.w - 10, STYLE_PLAIN, text_of(line));
         double at_once = num(s, "micro_batch"), times = num(s, "accumulation");

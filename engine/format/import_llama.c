@@ -133,8 +133,7 @@ static void put_rope(struct buf *b, const struct llama *m)
         put_single(b, m->low);
         json_put_key(b, "high_freq_factor");
         put_single(b, m->high);
-        json_put_key(b, "original_max_position_embeddings");
-        json_put_int(b, (int64_t)m->original);
+        json_field_int(b, "original_max_position_embeddings", (int64_t)m->original);
     }
     buf_put(b, "}", 1);
 }
@@ -159,13 +158,13 @@ bool write_config(const struct importing *i, const struct llama *m, const struct
     const struct { const char *key; int id; } ids[] = {
         {"bos_token_id", v->bos}, {"eos_token_id", v->eos}, {"pad_token_id", v->padding}};
     buf_printf(&b, "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_act\": \"silu\"");
-    for (size_t k = 0; k < COUNT(sizes); k++) json_put_key(&b, sizes[k].key), json_put_int(&b, sizes[k].v);
+    for (size_t k = 0; k < COUNT(sizes); k++) json_field_int(&b, sizes[k].key, sizes[k].v);
     json_put_key(&b, "rms_norm_eps");
     put_single(&b, m->eps);
     put_rope(&b, m);
     for (size_t k = 0; k < COUNT(flags); k++) json_put_key(&b, flags[k].key), buf_printf(&b, flags[k].v ? "true" : "false");
     for (size_t k = 0; k < COUNT(ids); k++)
-        if (ids[k].id >= 0) json_put_key(&b, ids[k].key), json_put_int(&b, ids[k].id);
+        if (ids[k].id >= 0) json_field_int(&b, ids[k].key, ids[k].id);
     json_put_key(&b, "torch_dtype");
     buf_printf(&b, "\"%s\"}\n", i->o->type == T_F32 ? "float32" : "bfloat16");
     return file_replace(path_join(i->a, i->dir, "config.json"), buf_text(&b), i->err) && write_generation(i, v);

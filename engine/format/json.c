@@ -400,3 +400,27 @@ void json_put_key(struct buf *b, const char *key)
     json_put_text(b, text_of(key));
     buf_put(b, ": ", 2);
 }
+
+void json_field_text(struct buf *b, const char *key, struct text v)
+{
+    json_put_key(b, key);
+    json_put_text(b, v);
+}
+
+void json_field_num(struct buf *b, const char *key, double v)
+{
+    json_put_key(b, key);
+    json_put_num(b, v);
+}
+
+void json_field_int(struct buf *b, const char *key, int64_t v)
+{
+    json_put_key(b, key);
+    json_put_int(b, v);
+}
+
+void json_field_bool(struct buf *b, const char *key, bool v)
+{
+    json_put_key(b, key);
+    buf_printf(b, v ? "true" : "false");
+}

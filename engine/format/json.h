@@ -47,4 +47,9 @@ void json_put_int(struct buf *b, int64_t v);
 /* Appends `"key": ` and, where the object is not empty yet, a comma before it. The caller writes
  * '{' and '}' itself. */
 void json_put_key(struct buf *b, const char *key);
+/* A key and its value. */
+void json_field_text(struct buf *b, const char *key, struct text v);
+void json_field_num(struct buf *b, const char *key, double v);
+void json_field_int(struct buf *b, const char *key, int64_t v);
+void json_field_bool(struct buf *b, const char *key, bool v);
 #endif

@@ -40,11 +40,10 @@ struct tensors {
 bool tensors_open(struct tensors *t, const char *path, struct arena *a, struct err *err);
 void tensors_close(struct tensors *t);
 const struct tensor *tensors_find(const struct tensors *t, const char *name);
-/* Elements first .. first+n-1 as fp32 or as bf16 (round to nearest even); only from F32, F16, BF16, F64. */
+/* Elements first .. first+n-1 as fp32; only from F32, F16, BF16, F64. */
 bool tensors_read_f32(const struct tensors *t, const struct tensor *x, int64_t first, int64_t n, float *out, struct err *err);
 /* Bytes at .. of a tensor of any type, as they are. */
 bool tensors_read_raw(const struct tensors *t, const struct tensor *x, int64_t at, int64_t bytes, void *out, struct err *err);
-bool tensors_read_bf16(const struct tensors *t, const struct tensor *x, int64_t first, int64_t n, uint16_t *out, struct err *err);
 
 /* Writing: all tensors are declared first, then their data follow in the same order in any number of
  * pieces; the file is synced at the end (its folder is the caller's to sync). Opened with O_EXCL, 0600:

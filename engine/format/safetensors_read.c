@@ -284,18 +284,3 @@ bool tensors_read_f32(const struct tensors *t, const struct tensor *x, int64_t f
     }
     return true;
 }
-
-bool tensors_read_bf16(const struct tensors *t, const struct tensor *x, int64_t first, int64_t n, uint16_t *out,
-                       struct err *err)
-{
-    float wide[PIECE / 4];
-    int64_t most = PIECE / 4;
-    if (!check_read(t, x, first, n, err)) return false;
-    if (x->type == T_BF16) return read_raw(t, x, first, n, out, err);
-    for (int64_t i = 0; i < n; i += most) {
-        int64_t part = n - i < most ? n - i : most;
-        if (!tensors_read_f32(t, x, first + i, part, wide, err)) return false;
-        floats_narrow(out + i, wide, part, T_BF16);
-    }
-    return true;
-}

@@ -159,14 +159,7 @@ static bool flush_held(struct journal *j)
 static void put_text(struct buf *b, const char *key, const char *value)
 {
     if (!value) return;
-    json_put_key(b, key);
-    json_put_text(b, text_of(value));
-}
-
-static void put_int(struct buf *b, const char *key, int64_t value)
-{
-    json_put_key(b, key);
-    json_put_int(b, value);
+    json_field_text(b, key, text_of(value));
 }
 
 /* behind: something of this run is not on the disk. */
@@ -182,10 +175,10 @@ static void word_say(struct journal *j, bool behind)
         why[strlen(why) - utf8_unfinished(text_of(why))] = 0;
         if (!behind) break;
         buf_put(&b, "{", 1);
-        put_int(&b, "held", j->held_lines);
-        put_int(&b, "lost", j->held_lost);
+        json_field_int(&b, "held", j->held_lines);
+        json_field_int(&b, "lost", j->held_lost);
         put_text(&b, "state", run_state_name(j->now.state));
-        put_int(&b, "step", j->now.step);
+        json_field_int(&b, "step", j->now.step);
         put_text(&b, "why", why);
         buf_put(&b, "}", 1);
         if (b.n <= WORD_BYTES) break;
@@ -253,9 +246,9 @@ void journal_beat(struct journal *j)
     put_text(&b, "state", run_state_name(s->state));
     put_text(&b, "why", s->why);
     put_text(&b, "stage", s->stage);
-    put_int(&b, "step", s->step);
-    put_int(&b, "steps", s->steps);
-    put_int(&b, "pid", s->pid);
+    json_field_int(&b, "step", s->step);
+    json_field_int(&b, "steps", s->steps);
+    json_field_int(&b, "pid", s->pid);
     json_put_key(&b, "loss");
     json_put_num(&b, s->loss);
     json_put_key(&b, "started");

@@ -13,20 +13,9 @@
 #define CHECK_KEY ",\"check\":\""
 enum { CHECK_BYTES = sizeof CHECK_KEY - 1 + 32 + sizeof "\"}\n" - 1 };
 
-static void put_int(struct buf *b, const char *key, int64_t v)
-{
-    json_put_key(b, key);
-    json_put_int(b, v);
-}
-static void put_num(struct buf *b, const char *key, double v)
-{
-    json_put_key(b, key);
-    json_put_num(b, v);
-}
 static void put_str(struct buf *b, const char *key, const char *v)
 {
-    json_put_key(b, key);
-    json_put_text(b, text_of(v ? v : ""));
+    json_field_text(b, key, text_of(v ? v : ""));
 }
 
 /* Relative to the run folder where it lies inside, so that a run can be moved. */
@@ -38,16 +27,16 @@ static const char *within(const char *run_dir, const char *path)
 
 static void put_progress(struct buf *b, const struct progress *p)
 {
-    put_int(b, "step", p->step);
-    put_int(b, "stage", p->stage);
-    put_int(b, "stage_step", p->stage_step);
-    put_num(b, "validation", p->validation);
-    put_num(b, "best", p->best);
-    put_num(b, "learning_rate", p->learning_rate);
-    put_num(b, "spike_mean", p->spike_mean);
-    put_num(b, "spike_var", p->spike_var);
-    put_int(b, "spike_n", p->spike_n);
-    put_int(b, "skipped_in_row", p->skipped_in_row);
+    json_field_int(b, "step", p->step);
+    json_field_int(b, "stage", p->stage);
+    json_field_int(b, "stage_step", p->stage_step);
+    json_field_num(b, "validation", p->validation);
+    json_field_num(b, "best", p->best);
+    json_field_num(b, "learning_rate", p->learning_rate);
+    json_field_num(b, "spike_mean", p->spike_mean);
+    json_field_num(b, "spike_var", p->spike_var);
+    json_field_int(b, "spike_n", p->spike_n);
+    json_field_int(b, "skipped_in_row", p->skipped_in_row);
 }
 
 static void put_maker(struct buf *b, const struct maker *m)
@@ -55,7 +44,7 @@ static void put_maker(struct buf *b, const struct maker *m)
     json_put_key(b, "maker");
     buf_put(b, "{", 1);
     for (int i = 0; i < MAKER_FACTS; i++) put_str(b, maker_facts[i].key, m->fact[i]);
-    put_int(b, "threads", m->threads);
+    json_field_int(b, "threads", m->threads);
     buf_put(b, "}", 1);
 }
 
@@ -75,21 +64,21 @@ bool manifest_write(const struct checkpoint_job *job, const struct saved *saved,
     char check[33];
     struct buf b = buf_make(a);
     buf_put(&b, "{", 1);
-    put_int(&b, "v", 1);
+    json_field_int(&b, "v", 1);
     put_str(&b, "stage_name", job->stage_name);
     put_progress(&b, &job->progress);
-    put_int(&b, "seed", job->seed);
-    put_int(&b, "adapter", job->adapter);
-    put_int(&b, "is_best", job->is_best);
+    json_field_int(&b, "seed", job->seed);
+    json_field_int(&b, "adapter", job->adapter);
+    json_field_int(&b, "is_best", job->is_best);
     put_str(&b, "base", within(job->run_dir, job->base));
     put_maker(&b, &job->maker);
-    put_num(&b, "t", now_unix());
+    json_field_num(&b, "t", now_unix());
     json_put_key(&b, "files");
     for (int i = 0; i < saved->n; i++) {
         buf_put(&b, i ? "," : "[", 1);
         buf_put(&b, "{", 1);
         put_str(&b, "name", saved->files[i].name);
-        put_int(&b, "bytes", saved->files[i].bytes);
+        json_field_int(&b, "bytes", saved->files[i].bytes);
         put_str(&b, "xxh3", saved->files[i].hash);
         buf_put(&b, "}", 1);
     }

@@ -313,8 +313,8 @@ static void warn_stages(struct plan_inputs *in, struct arena *a)
                             p->stream.source_epochs[j]);
         if (p->steps < 10)
             problem_add(w, a, s->line, 1,
-                        "stage %s has only %lld steps; a smaller batch_tokens makes more", s->name,
-                        (long long)p->steps);
+                        "stage %s has only %lld step%s; a smaller batch_tokens makes more", s->name,
+                        (long long)p->steps, p->steps == 1 ? "" : "s");
     }
 }
 

@@ -45,8 +45,9 @@ static void text_stages(const struct plan *p, const struct profile *profile, str
         const struct plan_stage *s = &p->stages[i];
         buf_printf(
             b,
-            "  %-14s %s steps of %d windows of %d tokens, %s tokens, trained %.1f %%, about %s\n",
-            s->name, text_count(steps, s->steps), s->windows_per_step, profile->max_length,
+            "  %-14s %s %s of %d windows of %d tokens, %s tokens, trained %.1f %%, about %s\n",
+            s->name, text_count(steps, s->steps), s->steps == 1 ? "step" : "steps",
+            s->windows_per_step, profile->max_length,
             text_count(tokens, s->tokens), percent(s->trained, s->tokens),
             text_seconds(time, s->seconds));
         buf_printf(b,
@@ -108,8 +109,8 @@ void plan_write_text(const struct plan *p, const struct profile *profile, struct
     text_sources(p, b);
     text_stages(p, profile, b);
     text_memory(p, b);
-    buf_printf(b, "time             about %s for %s steps (%s)\n", text_time(p, time),
-               text_count(x, p->steps), p->seconds_source);
+    buf_printf(b, "time             about %s for %s %s (%s)\n", text_time(p, time),
+               text_count(x, p->steps), p->steps == 1 ? "step" : "steps", p->seconds_source);
     buf_printf(b, "disk             %s for the checkpoints that are kept, %s each; %s free\n",
                text_bytes(need, p->disk_needed), text_bytes(c, p->checkpoint_bytes),
                p->disk_there >= 0 ? text_bytes(there, p->disk_there) : "unknown");
@@ -122,22 +123,6 @@ void plan_write_text(const struct plan *p, const struct profile *profile, struct
 }
 
 /* ---- for programs ---- */
-
-static void put_int(struct buf *b, const char *key, int64_t v)
-{
-    json_put_key(b, key);
-    json_put_int(b, v);
-}
-static void put_num(struct buf *b, const char *key, double v)
-{
-    json_put_key(b, key);
-    json_put_num(b, v);
-}
-static void put_text(struct buf *b, const char *key, const char *v)
-{
-    json_put_key(b, key);
-    json_put_text(b, text_of(v));
-}
 
 static void json_source(const struct source *s, struct buf *b)
 {
@@ -154,10 +139,10 @@ static void json_source(const struct source *s, struct buf *b)
                    {"bytes_lost", r->bytes_lost},
                    {"longest", r->longest}};
     buf_printf(b, "{");
-    put_text(b, "name", s->spec.name);
-    put_text(b, "path", s->spec.path);
-    put_text(b, "format", r->format);
-    for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
+    json_field_text(b, "name", text_of(s->spec.name));
+    json_field_text(b, "path", text_of(s->spec.path));
+    json_field_text(b, "format", text_of(r->format));
+    for (size_t i = 0; i < COUNT(numbers); i++) json_field_int(b, numbers[i].key, numbers[i].v);
     buf_printf(b, "}");
 }
 
@@ -165,8 +150,8 @@ static void json_memory(const struct layout *l, struct buf *b)
 {
     json_put_key(b, "memory");
     buf_printf(b, "{");
-    for (int o = 0; o < OWNERS; o++) put_int(b, owner_name((enum owner)o), l->owned[o]);
-    put_int(b, "total", l->bytes);
+    for (int o = 0; o < OWNERS; o++) json_field_int(b, owner_name((enum owner)o), l->owned[o]);
+    json_field_int(b, "total", l->bytes);
     buf_printf(b, "}");
 }
 
@@ -180,9 +165,9 @@ static void json_mix(const struct plan_stage *s, const struct stage *stage,
     for (int j = 0; j < stage->n_mix; j++) {
         json_put_key(b, profile->datasets[stage->mix[j].dataset].name);
         buf_printf(b, "{");
-        put_num(b, "wanted", stage->mix[j].share / sum);
-        put_num(b, "actual", percent(s->stream.source_tokens[j], s->tokens) / 100);
-        put_num(b, "epochs", s->stream.source_epochs[j]);
+        json_field_num(b, "wanted", stage->mix[j].share / sum);
+        json_field_num(b, "actual", percent(s->stream.source_tokens[j], s->tokens) / 100);
+        json_field_num(b, "epochs", s->stream.source_epochs[j]);
         buf_printf(b, "}");
     }
     buf_printf(b, "}");
@@ -205,12 +190,12 @@ static void json_stage(const struct plan_stage *s, const struct stage *stage,
                    {"recompute_layers", s->training.recompute_layers},
                    {"parameters_trained", s->layout.parameters_trained}};
     buf_printf(b, "{");
-    put_text(b, "name", s->name);
-    for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
-    put_text(b, "recompute", recompute_names[s->training.recompute]);
-    put_num(b, "flops", s->flops);
-    put_num(b, "hardware_flops", s->hardware_flops);
-    put_num(b, "seconds", s->seconds);
+    json_field_text(b, "name", text_of(s->name));
+    for (size_t i = 0; i < COUNT(numbers); i++) json_field_int(b, numbers[i].key, numbers[i].v);
+    json_field_text(b, "recompute", text_of(recompute_names[s->training.recompute]));
+    json_field_num(b, "flops", s->flops);
+    json_field_num(b, "hardware_flops", s->hardware_flops);
+    json_field_num(b, "seconds", s->seconds);
     json_mix(s, stage, profile, b);
     json_memory(&s->layout, b);
     buf_printf(b, "}");
@@ -220,11 +205,11 @@ static void json_model(const struct plan *p, struct buf *b)
 {
     json_put_key(b, "model");
     buf_printf(b, "{");
-    put_text(b, "path", p->model_dir);
-    put_text(b, "family", family_name(p->model.family));
-    put_int(b, "parameters", p->model.parameters);
-    put_text(b, "type", tensor_type_name(p->model.type));
-    put_text(b, "compute", dtype_name(p->compute));
+    json_field_text(b, "path", text_of(p->model_dir));
+    json_field_text(b, "family", text_of(family_name(p->model.family)));
+    json_field_int(b, "parameters", p->model.parameters);
+    json_field_text(b, "type", text_of(tensor_type_name(p->model.type)));
+    json_field_text(b, "compute", text_of(dtype_name(p->compute)));
     buf_printf(b, "}");
 }
 
@@ -242,7 +227,7 @@ void plan_write_json(const struct plan *p, const struct profile *profile, struct
     struct buf yaml = buf_make(b->a);
     profile_write(profile, &yaml);
     buf_printf(b, "{");
-    put_text(b, "profile", yaml.p);
+    json_field_text(b, "profile", text_of(yaml.p));
     json_model(p, b);
     json_put_key(b, "sources");
     buf_printf(b, "[");
@@ -265,9 +250,9 @@ void plan_write_json(const struct plan *p, const struct profile *profile, struct
                    {"checkpoint_bytes", p->checkpoint_bytes},
                    {"disk", p->disk_needed},
                    {"disk_free", p->disk_there}};
-    for (size_t i = 0; i < COUNT(numbers); i++) put_int(b, numbers[i].key, numbers[i].v);
-    put_num(b, "seconds", p->seconds);
-    put_text(b, "seconds_source", p->seconds_source);
+    for (size_t i = 0; i < COUNT(numbers); i++) json_field_int(b, numbers[i].key, numbers[i].v);
+    json_field_num(b, "seconds", p->seconds);
+    json_field_text(b, "seconds_source", text_of(p->seconds_source));
     struct problems asked = {0};
     plan_questions(p, &asked, b->a);
     json_sentences("warnings", &p->warnings, b);

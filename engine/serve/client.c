@@ -180,12 +180,9 @@ bool client_order(struct client *c, enum order_kind kind, double value, struct e
     struct reply r;
     char by[64];
     buf_put(&b, "{", 1);
-    json_put_key(&b, "order");
-    json_put_text(&b, text_of(order_names[kind]));
-    json_put_key(&b, "value");
-    json_put_num(&b, value);
-    json_put_key(&b, "by");
-    json_put_text(&b, text_of(who(by)));
+    json_field_text(&b, "order", text_of(order_names[kind]));
+    json_field_num(&b, "value", value);
+    json_field_text(&b, "by", text_of(who(by)));
     buf_put(&b, "}\n", 2);
     bool ok = send_line(c, &b, err) && wait_for(c, &r, 2000, err);
     arena_drop(&a);

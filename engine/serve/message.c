@@ -3,34 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-static void put_num(struct buf *b, const char *key, double v)
-{
-    json_put_key(b, key);
-    json_put_num(b, v);
-}
-static void put_int(struct buf *b, const char *key, int64_t v)
-{
-    json_put_key(b, key);
-    json_put_int(b, v);
-}
-static void put_text(struct buf *b, const char *key, struct text v)
-{
-    json_put_key(b, key);
-    json_put_text(b, v);
-}
-static void put_bool(struct buf *b, const char *key, bool v)
-{
-    json_put_key(b, key);
-    buf_printf(b, v ? "true" : "false");
-}
-
 void put_ask(struct buf *b, const struct chat_request *r)
 {
     buf_printf(b, "{\"ask\":{\"messages\":[");
     for (int i = 0; i < r->n; i++) {
         buf_printf(b, i ? ",{" : "{");
-        put_text(b, "role", text_of(r->messages[i].role));
-        put_text(b, "content", r->messages[i].content);
+        json_field_text(b, "role", text_of(r->messages[i].role));
+        json_field_text(b, "content", r->messages[i].content);
         buf_put(b, "}", 1);
     }
     buf_put(b, "],\"stop\":[", 10);
@@ -39,14 +18,14 @@ void put_ask(struct buf *b, const struct chat_request *r)
         json_put_text(b, text_of(r->stops[i]));
     }
     buf_put(b, "]", 1);
-    put_bool(b, "raw", r->raw);
-    put_bool(b, "adapter_off", r->adapter_off);
-    put_num(b, "temperature", r->sampling.temperature);
-    put_num(b, "top_p", r->sampling.top_p);
-    put_int(b, "top_k", r->sampling.top_k);
-    put_num(b, "repetition_penalty", r->sampling.repetition_penalty);
-    put_int(b, "max_new_tokens", r->max_new_tokens);
-    put_int(b, "seed", (int64_t)(r->seed & INT64_MAX));
+    json_field_bool(b, "raw", r->raw);
+    json_field_bool(b, "adapter_off", r->adapter_off);
+    json_field_num(b, "temperature", r->sampling.temperature);
+    json_field_num(b, "top_p", r->sampling.top_p);
+    json_field_int(b, "top_k", r->sampling.top_k);
+    json_field_num(b, "repetition_penalty", r->sampling.repetition_penalty);
+    json_field_int(b, "max_new_tokens", r->max_new_tokens);
+    json_field_int(b, "seed", (int64_t)(r->seed & INT64_MAX));
     buf_put(b, "}}\n", 3);
 }
 
@@ -133,38 +112,38 @@ bool asked_answer(struct asked *x, struct model *m, const struct model_config *c
 void put_ready(struct buf *b, const char *name, bool adapter, int context, int64_t step)
 {
     buf_printf(b, "{\"ready\":{");
-    put_text(b, "name", text_of(name));
-    put_text(b, "version", text_of(HONE_VERSION));
-    put_bool(b, "adapter", adapter);
-    put_int(b, "context", context);
-    put_int(b, "step", step);
+    json_field_text(b, "name", text_of(name));
+    json_field_text(b, "version", text_of(HONE_VERSION));
+    json_field_bool(b, "adapter", adapter);
+    json_field_int(b, "context", context);
+    json_field_int(b, "step", step);
     buf_put(b, "}}\n", 3);
 }
 
 void put_refused(struct buf *b, struct text sentence)
 {
     buf_put(b, "{", 1);
-    put_text(b, "refused", sentence);
+    json_field_text(b, "refused", sentence);
     buf_put(b, "}\n", 2);
 }
 
 void put_token(struct buf *b, struct text piece)
 {
     buf_put(b, "{", 1);
-    put_text(b, "token", piece);
+    json_field_text(b, "token", piece);
     buf_put(b, "}\n", 2);
 }
 
 void put_answered(struct buf *b, const struct answer_stats *s)
 {
     buf_printf(b, "{\"answered\":{");
-    put_int(b, "prompt_tokens", s->prompt_tokens);
-    put_int(b, "tokens", s->tokens);
-    put_int(b, "context_used", s->context_used);
-    put_int(b, "context", s->context);
-    put_num(b, "prompt_seconds", s->prompt_seconds);
-    put_num(b, "seconds", s->seconds);
-    put_text(b, "ended", text_of(s->ended));
+    json_field_int(b, "prompt_tokens", s->prompt_tokens);
+    json_field_int(b, "tokens", s->tokens);
+    json_field_int(b, "context_used", s->context_used);
+    json_field_int(b, "context", s->context);
+    json_field_num(b, "prompt_seconds", s->prompt_seconds);
+    json_field_num(b, "seconds", s->seconds);
+    json_field_text(b, "ended", text_of(s->ended));
     buf_put(b, "}}\n", 3);
 }
 
