@@ -172,6 +172,13 @@ static int follow_to_end(struct cli *c, const char *dir, bool owned, int64_t fro
     f.at = from;
     for (;;) {
         if (!follow_read(&f, &n, each, &w, &c->err)) return refuse(EXIT_FAILED, &c->err);
+        if (f.damaged) {
+            line_end(&w);
+            fail(&c->err, "%lld lines of %s are damaged; what they said is not shown",
+                 (long long)f.damaged, f.path);
+            refuse(EXIT_FAILED, &c->err);
+            f.damaged = 0;
+        }
         bool held = run_is_held(dir);
         idle = n == 0 && !held ? idle + 1 : 0;
         if (n == 0 && w.ended && (!held || !owned)) break;

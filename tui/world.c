@@ -300,6 +300,12 @@ void world_news(struct world *w, double now)
         w->following = false;
         SAY(w, err);
     }
+    if (w->following && w->follower.damaged) {
+        fail(&err, "%lld lines of %s are damaged; what they said is not shown",
+             (long long)w->follower.damaged, w->follower.path);
+        w->follower.damaged = 0;
+        SAY(w, err);
+    }
     for (int i = 0; w->client && i < 1000; i++) {
         if (!client_next(w->client, &r, &err))
             r = (struct reply){.kind = REPLY_GONE, .text = text_of(err.text), .step = -1};

@@ -40,7 +40,7 @@ bool follow_read(struct follower *f, int *n,
             if (event_read(&e, line, &scratch, &unknown)) {
                 each(arg, &e, line);
                 ++*n;
-            }
+            } else if (unknown.text[0]) f->damaged++;
             arena_back(&scratch, m);
         }
         f->at += (int64_t)at;

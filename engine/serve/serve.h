@@ -70,7 +70,12 @@ bool client_next(struct client *c, struct reply *out, struct err *err);
 /* ---- following events ---- */
 
 /* A run's events.jsonl from a byte on: what is there now, and again later for what came since. */
-struct follower { int fd; int64_t at; char path[4096]; struct arena *a; };
+struct follower {
+    int fd;
+    int64_t at, damaged;                     /* damaged: lines that are no event, until they are told */
+    char path[4096];
+    struct arena *a;
+};
 bool follow_open(struct follower *f, const char *run_dir, struct arena *a, struct err *err);
 /* Calls each(arg, event) for every whole new line; returns how many through *n. Texts live during the call. */
 bool follow_read(struct follower *f, int *n, void (*each)(void *arg, const struct event *e, struct text line), void *arg, struct err *err);
