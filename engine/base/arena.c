@@ -21,6 +21,19 @@ static char *block_data(struct arena_block *b) { return (char *)b + ALIGN; }
 
 struct arena arena_make(size_t limit) { return (struct arena){.limit = limit}; }
 
+static _Noreturn void refused(size_t bytes)
+{
+    fprintf(stderr, "hone: out of memory: the system refused %zu bytes\n", bytes);
+    abort();
+}
+
+void *memory_for_library(size_t bytes)
+{
+    void *p = malloc(bytes ? bytes : 1);
+    if (!p) refused(bytes);
+    return p;
+}
+
 static struct arena_block *block_add(struct arena *a, size_t least)
 {
     size_t size = a->last ? a->last->size * 2 : BLOCK_LEAST;
@@ -28,10 +41,7 @@ static struct arena_block *block_add(struct arena *a, size_t least)
     if (size < least) size = least;
     size_t bytes = (size + ALIGN + ALIGN - 1) / ALIGN * ALIGN;
     struct arena_block *b = aligned_alloc(ALIGN, bytes);
-    if (!b) {
-        fprintf(stderr, "hone: out of memory: the system refused %zu bytes\n", bytes);
-        abort();
-    }
+    if (!b) refused(bytes);
     *b = (struct arena_block){.before = a->last, .size = bytes - ALIGN};
     a->last = b;
     return b;

@@ -51,6 +51,8 @@ struct arena_mark { struct arena_block *last; size_t used, block_used; };
 struct arena_mark arena_mark(const struct arena *a);
 void arena_back(struct arena *a, struct arena_mark m); /* drops all that was taken since */
 void arena_drop(struct arena *a);
+/* malloc for a library that takes one: it is given memory, or the process ends as an arena's does. */
+void *memory_for_library(size_t bytes);
 #define NEW(a, T) ((T *)arena_take((a), sizeof(T), 1))
 #define NEW_N(a, T, n) ((T *)arena_take((a), sizeof(T), (size_t)(n)))
 /* Makes room for one more element of `array` (length n, capacity cap, in arena a). */

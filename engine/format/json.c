@@ -21,6 +21,12 @@
 enum { LINEAR_KEYS = 16, EXACT_DIGITS = 18 };
 static const struct json_limits defaults = {64 << 20, 64, 64 << 20};
 
+/* Without this a document that memory does not suffice for would be called bad JSON. */
+__attribute__((constructor)) static void take_memory_or_end(void)
+{
+    json_set_alloc_funcs(memory_for_library, free);
+}
+
 struct scan {
     int64_t nodes;            /* at most so many values: one for each bracket and comma, and one */
     int64_t keys;             /* at most: colons */
