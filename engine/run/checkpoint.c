@@ -7,9 +7,8 @@
  *   tokenizer files                  copied from the base, so the folder loads anywhere
  *   train.json                       the manifest (manifest.c), written last
  *
- * Order is the promise: everything is written into ckpt/.tmp-STEP-PID and synced, then the
- * manifest, then the folder is synced and renamed, then its parent is synced. Only then is it
- * called saved. */
+ * Order is the promise: everything is written into ckpt/.tmp-STEP-PID and synced, then the manifest
+ * with its folder, then the folder is renamed and its parent synced. Only then is it called saved. */
 #include "engine/run/checkpoint.h"
 #include "engine/format/json.h"
 #include <errno.h>
@@ -182,11 +181,12 @@ static void drop_leftovers(const char *ckpt, struct arena *a)
                 say(LOG_WARN, "%s", ignored.text);
 }
 
+/* The folder itself is on the disk since its manifest was put there. */
 static bool publish(const char *beside, const char *final, const char *ckpt, const char *run_dir,
                     struct arena *a, struct err *err)
 {
     bool there;
-    if (!dir_sync(beside, err) || !make_way(final, run_dir, &there, a, err)) return false;
+    if (!make_way(final, run_dir, &there, a, err)) return false;
     if (there) return dir_remove(beside, err);
     if (rename(beside, final) != 0) return fail_errno(err, "cannot rename %s to %s", beside, final);
     return dir_sync(ckpt, err);

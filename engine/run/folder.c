@@ -132,8 +132,13 @@ bool run_summary_read(struct run_summary *out, const char *dir, struct arena *a,
     struct text state = {0}, why = {0}, profile = {0}, stage = {0};
     *out = (struct run_summary){.path = arena_printf(a, "%s", dir), .loss = NAN};
     out->name = path_base(out->path);
-    if (!json_read(&o, path, (struct json_limits){.bytes = 65536, .depth = 4}, a, err))
-        return false;
+    if (!json_read(&o, path, (struct json_limits){.bytes = 65536, .depth = 4}, a, err)) {
+        /* The folder alone decides what a resume does. */
+        snprintf(out->why, sizeof out->why, "%.400s; resume it from its last checkpoint",
+                 err->text);
+        out->state = RUN_LOST;
+        return path_exists(run_path(a, dir, "profile.yaml"));
+    }
     if (!json_get_text(&state, o, "state", path, err) ||
         !json_get_text(&why, o, "why", path, err) ||
         !json_get_text(&profile, o, "profile", path, err) ||

@@ -27,6 +27,7 @@ void journal_write(struct journal *j, struct event *e);
 void journal_note(struct journal *j, const char *level, int64_t step, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* A state event, and state.json replaced. */
 void journal_state(struct journal *j, enum run_state s, int64_t step, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void journal_sync(struct journal *j);    /* what is written so far outlives a power cut */
 void journal_beat(struct journal *j);    /* state.json again, for lists (step, loss) */
 /* Drops records of steps after `step` from metrics.bin. */
 bool metrics_cut(struct journal *j, int64_t step, struct err *err);

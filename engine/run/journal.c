@@ -36,8 +36,8 @@ static int word_open(const char *path)
     return fd;
 }
 
-/* Where the last whole line ends: behind the last newline, however far back that is (a power cut may
- * leave blocks of zeros). */
+/* Where the last whole line ends: behind the last newline, however far back that is (a power cut
+ * may leave blocks of zeros). */
 static bool whole_until(int fd, int64_t size, int64_t *end, const char *path, struct err *err)
 {
     char piece[EVENT_LINE_MOST];
@@ -87,28 +87,38 @@ static bool keep_torn(int fd, int64_t from, int64_t to, const char *path, struct
                         (struct text){torn, n}, err);
 }
 
-bool journal_open(struct journal *j, const char *dir, struct arena *a, struct err *err)
+/* Cuts what is torn; j->seq and j->events_bytes are where it goes on. */
+static bool events_mend(struct journal *j, const char *path, struct arena *a, struct err *err)
 {
-    const char *path = run_path(a, dir, "events.jsonl");
     struct stat st;
-    j->dir = dir;
-    j->held = arena_take(a, 1, HELD_BYTES);
-    j->events = append_open(path);
-    j->metrics = append_open(run_path(a, dir, "metrics.bin"));
-    if (j->events < 0 || j->metrics < 0 || fstat(j->events, &st) != 0)
-        return fail_errno(err, "cannot open %s for appending", path);
     int64_t end;
+    if (fstat(j->events, &st) != 0) return fail_errno(err, "cannot look at %s", path);
     if (!whole_until(j->events, st.st_size, &end, path, err) ||
         !last_seq(j->events, end, &j->seq, path, a, err))
         return false;
-    if (end < st.st_size) {
-        if (!keep_torn(j->events, end, st.st_size, path, a, err)) return false;
-        if (ftruncate(j->events, end) != 0)
-            return fail_errno(err, "cannot cut the torn last line of %s", path);
-    }
+    if (end < st.st_size && !keep_torn(j->events, end, st.st_size, path, a, err)) return false;
+    if (end < st.st_size && ftruncate(j->events, end) != 0)
+        return fail_errno(err, "cannot cut the torn last line of %s", path);
     j->events_bytes = end;
+    return true;
+}
+
+bool journal_open(struct journal *j, const char *dir, struct arena *a, struct err *err)
+{
+    const char *path = run_path(a, dir, "events.jsonl");
     struct run_summary before;
     struct err none;
+    j->dir = dir;
+    j->held = arena_take(a, 1, HELD_BYTES);
+    j->word = -1;
+    j->events = append_open(path);
+    j->metrics = j->events < 0 ? -1 : append_open(run_path(a, dir, "metrics.bin"));
+    bool ok = (j->events >= 0 && j->metrics >= 0) ||
+              fail_errno(err, "cannot open %s or metrics.bin beside it for appending", path);
+    if (!ok || !events_mend(j, path, a, err)) {
+        journal_close(j);
+        return false;
+    }
     if (run_summary_read(&before, dir, a, &none)) j->now = before;
     j->word = word_open(run_path(a, dir, "word")); /* the last life's word is read */
     j->now.name = path_base(dir);
@@ -222,6 +232,11 @@ void journal_write(struct journal *j, struct event *e)
     word_say(j, true);
 }
 
+void journal_sync(struct journal *j)
+{
+    if (fdatasync(j->events) != 0) say(LOG_WARN, "events.jsonl could not be synced");
+}
+
 void journal_note(struct journal *j, const char *level, int64_t step, const char *fmt, ...)
 {
     char text[2000];
@@ -273,5 +288,6 @@ void journal_state(struct journal *j, enum run_state s, int64_t step, const char
     struct event e = {.kind = EV_STATE,
                       .state = {text_of(run_state_name(s)), text_of(j->now.why), step}};
     journal_write(j, &e);
+    journal_sync(j);
     journal_beat(j);
 }

@@ -64,6 +64,7 @@ static bool save_once(struct train *t, const char *why, struct err *err)
             .kind = EV_SAVED,
             .saved = {t->at.step, text_of(path), bytes, now_monotonic() - t0, text_of(why)}};
         journal_write(&t->journal, &e);
+        journal_sync(&t->journal);
         if (!checkpoint_rotate(t->dir, t->at.step, t->profile.save.total_limit,
                                t->profile.save.keep_best, adapter ? t->last.base : NULL,
                                &t->stage_arena, err))
