@@ -18,6 +18,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" { /* the CUDA backend's kernels are C++ */
+#endif
+#ifdef __CUDACC__
+#define KERNELS_ANYWHERE __host__ __device__
+#else
+#define KERNELS_ANYWHERE
+#endif
+
 #define KERNELS_ABI 2
 
 struct device;                     /* the backend's own */
@@ -51,7 +60,7 @@ uint32_t kernels_random(struct draw d, uint64_t index);                  /* unif
 /* The same in two halves, for loops: the key of a draw, and the value of one index under a key
  * (the finalizer of SplitMix64, Steele, Lea and Flood 2014, over a Weyl sequence). */
 uint64_t kernels_key(struct draw d);
-static inline uint32_t kernels_random_at(uint64_t key, uint64_t index) {
+KERNELS_ANYWHERE static inline uint32_t kernels_random_at(uint64_t key, uint64_t index) {
     uint64_t z = key + index * UINT64_C(0x9E3779B97F4A7C15);
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -235,4 +244,7 @@ const struct kernels *kernels_load(const char *name, const char *dir, char *why,
 extern const struct kernels kernels_ref;
 /* The one symbol of a plug-in; NULL for another ABI number. */
 typedef const struct kernels *kernels_entry(int abi); /* exported as "hone_kernels" */
+#ifdef __cplusplus
+}
+#endif
 #endif
