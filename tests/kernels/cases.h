@@ -86,7 +86,11 @@ static const struct shape_row grads[] = {
     {1, 7, 5, BF16, BF16, 1, 0}, {37, 65, 97, BF16, BF16, 2, 0},
     {601, 260, 33, BF16, BF16, 1, 0}, {37, 65, 97, F32, BF16, 1, 0},
     {70, 16, 300, BF16, F32, 1, 0}, {601, 260, 33, BF16, BF16, 1, 1}, {37, 65, 97, BF16, BF16, 2, 1},
-    {2500, 65, 50, BF16, BF16, 1, 1},
+    {2500, 65, 50, BF16, BF16, 1, 1}, {2500, 65, 70, BF16, BF16, 1, 1}, {601, 260, 97, BF16, BF16, 1, 0},
+    {300, 260, 97, F32, F32, 1, 0}, {2100, 80, 1100, F32, F32, 1, 0}, {4500, 70, 600, BF16, BF16, 1, 0},
+    /* adapters: few columns on a side, read in stripes and in blocks of rows */
+    {257, 64, 64, BF16, BF16, 1, 0}, {129, 16, 515, BF16, BF16, 2, 0}, {131, 700, 9, F32, F32, 1, 1},
+    {128, 16, 96, BF16, BF16, 1, 1}, {1, 16, 300, BF16, BF16, 1, 0}, {129, 8, 130, F32, BF16, 1, 0},
     {2100, 20, 1100, F32, F32, 1, 0}, {4500, 20, 600, BF16, BF16, 1, 0},
 };
 
@@ -280,6 +284,7 @@ static void xent(struct side *s, const struct shape_row *r) {
     for (int i = 0; i < r->a; i++)
         for (int j = 0; j < r->b; j++) side_push(s, side_float(&over, i, j));
     s->k->total(s->d, block, loss, r->a);
+    side_sync(s);
     side_push(s, (float)block->loss);
 }
 
@@ -310,6 +315,7 @@ static void update(struct side *s, const struct shape_row *r) {
     s->k->sumsq(s->d, block, slots, r->a);
     s->k->clip(s->d, block);
     s->k->adamw(s->d, slots, r->a, block);
+    side_sync(s);
     side_push(s, (float)block->sumsq);
     side_push(s, (float)(block->sumsq - (double)(float)block->sumsq)); /* its last bits too */
     side_push(s, block->clip);
@@ -342,6 +348,7 @@ static void narrow_update(struct side *s, const struct shape_row *r) {
         slots[i].v_scale = side_take(s, (size_t)blocks * 4);
     }
     s->k->sumsq(s->d, block, slots, r->a);
+    side_sync(s);
     side_push(s, (float)block->sumsq);
     for (int step = 0; step < 3; step++) s->k->adamw(s->d, slots, r->a, block);
     for (int i = 0; i < r->a; i++) {
@@ -369,6 +376,7 @@ static void sample(struct side *s, const struct shape_row *r) {
         if (i == 3) for (int j = 0; j < r->b; j++) side_set(&x, 0, j, 1.5F); /* equals */
         struct draw draw = {.seed = 5, .step = i};
         s->k->sample(s->d, id, x, &how[r->a], recent, r->b > 2 ? 6 : 0, draw);
+        side_sync(s);
         side_push(s, (float)*id);
         s->blocks--;
         s->k->free(s->d, s->block[s->blocks], s->bytes[s->blocks]);

@@ -27,11 +27,11 @@ struct side {
     float out[SIDE_OUTPUTS]; /* all outputs of a case, one after the other */
 };
 
-static inline bool side_open(struct side *s, const char *name, int threads, char *why,
-                             size_t why_size) {
-    const char *build = getenv("HONE_BUILD");
+/* k: the table of a backend. */
+static inline bool side_begin(struct side *s, const struct kernels *k, int threads, char *why,
+                              size_t why_size) {
     memset(s, 0, offsetof(struct side, out));
-    s->k = kernels_load(name, build ? build : "build", why, why_size);
+    s->k = k;
     if (!s->k) return false;
     s->pool = pool_make(threads);
     if (!s->pool || !s->k->open(&s->d, 0, s->pool, why, why_size)) return false;
@@ -50,6 +50,13 @@ static inline bool side_open(struct side *s, const char *name, int threads, char
     s->workspace = s->k->alloc(s->d, s->workspace_bytes);
     s->k->workspace(s->d, s->workspace, s->workspace_bytes);
     return s->workspace != NULL;
+}
+
+static inline bool side_open(struct side *s, const char *name, int threads, char *why,
+                             size_t why_size) {
+    const char *build = getenv("HONE_BUILD");
+    const struct kernels *k = kernels_load(name, build ? build : "build", why, why_size);
+    return side_begin(s, k, threads, why, why_size);
 }
 
 static inline void side_reset(struct side *s) {
@@ -147,10 +154,14 @@ static inline void side_push(struct side *s, float f) {
     s->out[s->outs++] = f;
 }
 
-/* Appends a matrix to the outputs and checks the marks around it. */
-static inline void side_read(struct side *s, struct mat m) {
+static inline void side_sync(struct side *s) {
     char why[1024];
     if (!s->k->sync(s->d, why, sizeof why)) fail_msg("%s", why);
+}
+
+/* Appends a matrix to the outputs and checks the marks around it. */
+static inline void side_read(struct side *s, struct mat m) {
+    side_sync(s);
     size_t size = dtype_bytes(m.t);
     for (int i = 0; i < m.rows; i++) {
         for (int j = 0; j < m.cols; j++) side_push(s, side_float(&m, i, j));
@@ -164,8 +175,7 @@ static inline void side_read(struct side *s, struct mat m) {
 }
 
 static inline void side_read_floats(struct side *s, const float *p, int n) {
-    char why[1024];
-    if (!s->k->sync(s->d, why, sizeof why)) fail_msg("%s", why);
+    side_sync(s);
     for (int i = 0; i < n; i++) side_push(s, p[i]);
 }
 #endif
