@@ -67,6 +67,8 @@ $(foreach i,$(ISAS),$(eval $(call isa,$(i))))
 $B/hone-cpu.so: $(foreach i,$(ISAS),$(CPU_ISA:%.c=$B/%.$(i).o)) $(CPU_ONCE:%.c=$B/%.o) $B/kernels/sizes.o $B/kernels/pool.o
 	$(call Q,LD)$(CC) -shared -o $@ $^ $(if $(SAN),-fsanitize=$(SAN)) -lm -lpthread
 
+include kernels/cuda/cuda.mk
+
 LIBRARY = $B/tests/bench/library.o $B/tests/bench/timed.o
 $B/tests/bench/bench_ops: $B/tests/bench/bench_ops.o $(LIBRARY) $B/kernels.a | $B/hone-cpu.so
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) -ldnnl -ldl -lm -lpthread
@@ -78,7 +80,7 @@ $B/tests/bench/bench_tokenizer: $B/tests/bench/bench_tokenizer.o $(call archives
 $B/tests/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/fuzz.o $(call archives,tui)
 	$(call Q,LD)$(CC) -o $@ $(filter %.o %.a,$^) -fsanitize=fuzzer -Wl,--wrap=unicode_make $(LDFLAGS) $(LIBS)
 
-TESTS := $(foreach l,$(LAYERS),$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_*.c)))
+TESTS := $(foreach l,$(LAYERS) cuda,$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_*.c)))
 PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(strip $(foreach w,$(T),$(findstring $(w),$(t)))),$(t))),$(TESTS))
 tests: all $(PICK)
 

@@ -12,7 +12,7 @@
 enum { NAMES = 2, PATH_BYTES = 1024 };
 static const struct row {
     const char *name, *sonames[NAMES];
-    bool of_driver;          /* installed by the driver, where the system finds it */
+    bool of_driver; /* installed by the driver, where the system finds it */
 } rows[LIBRARIES] = {
     [LIBRARY_DRIVER] = {"driver", {"libcuda.so.1"}, true},
     [LIBRARY_NVML] = {"NVML", {"libnvidia-ml.so.1"}, true},
@@ -22,7 +22,9 @@ static const struct row {
 };
 
 /* Patterns of folders; the variable, where there is one, stands before the rest. */
-static const struct { const char *variable, *rest; } places[] = {
+static const struct {
+    const char *variable, *rest;
+} places[] = {
     {"CUDA_HOME", "/lib64"},
     {"CUDA_HOME", "/lib"},
     {NULL, "/usr/local/cuda/lib64"},
@@ -37,7 +39,8 @@ static const struct { const char *variable, *rest; } places[] = {
 
 const char *library_name(enum library l) { return rows[l].name; }
 
-static bool opened(struct library_found *out, const char *path) {
+static bool opened(struct library_found *out, const char *path)
+{
     out->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     struct link_map *map = NULL;
     if (!out->handle) return false;
@@ -50,7 +53,8 @@ static bool opened(struct library_found *out, const char *path) {
 
 /* The first file that a pattern matches and that can be opened; why keeps what an existing one
  * lacks. */
-static bool opened_in(struct library_found *out, const char *folder, const char *soname) {
+static bool opened_in(struct library_found *out, const char *folder, const char *soname)
+{
     char pattern[PATH_BYTES];
     glob_t files;
     int n = snprintf(pattern, sizeof pattern, "%s/%s", folder, soname);
@@ -65,7 +69,8 @@ static bool opened_in(struct library_found *out, const char *folder, const char 
     return found;
 }
 
-static bool opened_somewhere(struct library_found *out, const char *soname, bool of_driver) {
+static bool opened_somewhere(struct library_found *out, const char *soname, bool of_driver)
+{
     if (opened(out, soname)) return true;
     for (size_t i = 0; !of_driver && i < sizeof places / sizeof *places; i++) {
         char folder[PATH_BYTES];
@@ -77,7 +82,8 @@ static bool opened_somewhere(struct library_found *out, const char *soname, bool
     return false;
 }
 
-bool library_open(struct library_found *out, enum library l) {
+bool library_open(struct library_found *out, enum library l)
+{
     const struct row *row = &rows[l];
     const char *only = getenv("HONE_CUDA");
     *out = (struct library_found){0};
@@ -100,7 +106,8 @@ bool library_open(struct library_found *out, enum library l) {
     return false;
 }
 
-void *library_symbol(const struct library_found *found, const char *name) {
+void *library_symbol(const struct library_found *found, const char *name)
+{
     return found->handle ? dlsym(found->handle, name) : NULL;
 }
 
@@ -109,7 +116,8 @@ void *library_symbol(const struct library_found *found, const char *name) {
 typedef int fills(int *);
 typedef size_t returns(void);
 
-static long asked(const struct library_found *found, const char *name, bool by_pointer) {
+static long asked(const struct library_found *found, const char *name, bool by_pointer)
+{
     void *symbol = library_symbol(found, name);
     if (!symbol) return 0;
     int v = 0;
@@ -121,7 +129,8 @@ static long asked(const struct library_found *found, const char *name, bool by_p
     return fill(&v) == 0 ? v : 0;
 }
 
-static void nvml_version(char out[32], const struct library_found *found) {
+static void nvml_version(char out[32], const struct library_found *found)
+{
     void *symbols[3] = {library_symbol(found, "nvmlInit_v2"),
                         library_symbol(found, "nvmlSystemGetDriverVersion"),
                         library_symbol(found, "nvmlShutdown")};
@@ -135,7 +144,8 @@ static void nvml_version(char out[32], const struct library_found *found) {
     stop();
 }
 
-void library_version(char out[32], enum library l, const struct library_found *found) {
+void library_version(char out[32], enum library l, const struct library_found *found)
+{
     long v = 0;
     out[0] = 0;
     switch (l) {

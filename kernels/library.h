@@ -9,7 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum library { LIBRARY_DRIVER, LIBRARY_NVML, LIBRARY_CUBLASLT, LIBRARY_CUDNN, LIBRARY_NCCL, LIBRARIES };
+enum library {
+    LIBRARY_DRIVER, LIBRARY_NVML, LIBRARY_CUBLASLT, LIBRARY_CUDNN, LIBRARY_NCCL, LIBRARIES
+};
 const char *library_name(enum library l);   /* "driver", "NVML", "cuBLASLt", "cuDNN", "NCCL" */
 
 struct library_found {
@@ -17,8 +19,8 @@ struct library_found {
     char path[512];          /* where it lies */
     char why[256];           /* a sentence, where it is not found */
 };
-/* Opens it; once open it stays. It takes up to seconds and hundreds of MB (cuBLASLt), so this is for
- * the process that computes, or for one of its own that only asks. */
+/* Opens it; once open it stays. It takes up to seconds and hundreds of MB (cuBLASLt), so this is
+ * for the process that computes, or for one of its own that only asks. */
 bool library_open(struct library_found *out, enum library l);
 /* Asks it for its version: "13.1.0"; "" where it does not say. */
 void library_version(char out[32], enum library l, const struct library_found *found);

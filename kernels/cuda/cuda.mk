@@ -1,0 +1,48 @@
+# cuda.mk - the plug-in hone-cuda.so, where a toolkit is found (CUDA_HOME, the PATH, the usual place), and its twin of
+# the tests: the same host objects with fakes in place of the libraries, and the kernels as C++ on fibers of the CPU.
+NVCC       := $(firstword $(wildcard $(addsuffix /bin/nvcc,$(CUDA_HOME)) $(addsuffix /nvcc,$(subst :, ,$(PATH))) /usr/local/cuda/bin/nvcc))
+CUDA_ROOT  := $(patsubst %/bin/nvcc,%,$(NVCC))
+CUDA_HOST  := $(patsubst %.c,$B/%.o,$(wildcard kernels/cuda/*.c))
+CUDA_CODE  := $(wildcard kernels/cuda/*.cu)
+CUDA_START  = $(firstword $(wildcard $(addprefix $(CUDA_ROOT)/,lib64/libcudart_static.a lib/libcudart_static.a targets/*/lib/libcudart_static.a)))
+# What this nvcc knows of the architectures that are built for, and PTX for those that come.
+CUDA_WANTED = 80 86 89 90 100 120
+CUDA_KNOWN  = $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch))
+CUDA_ARCHS  = $(foreach a,$(filter $(CUDA_KNOWN),$(CUDA_WANTED)),-gencode arch=compute_$(a:90=90a),code=sm_$(a:90=90a)) \
+              -gencode arch=compute_80,code=compute_80
+CXXFLAGS_OF = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+
+$B/kernels/cuda/%.o: FLAGS += -isystem $(CUDA_ROOT)/include
+$B/kernels/cuda/%.cu.o: kernels/cuda/%.cu kernels/cuda/cuda.mk
+	@mkdir -p $(@D)
+	$(call Q,NVCC)$(NVCC) -std=c++17 -O3 -I. -Xcompiler -fPIC -MMD -MF $(@:.o=.d) -MT $@ $(CUDA_ARCHS) -c -o $@ $<
+$B/hone-cuda.so: $(CUDA_CODE:%=$B/%.o) $(CUDA_HOST) $B/kernels/library.o $B/kernels/sizes.o
+	$(call Q,LD)$(CXX) -shared -o $@ $^ $(CUDA_START) -static-libstdc++ -static-libgcc -ldl -lrt -lpthread
+
+# ---- on the CPU: build/cuda/ref does the operations by kernels/ref, build/cuda/fibers by the kernels themselves ----
+FAKE_FLAGS = -std=c++17 -O2 -g -I. -isystem $(CUDA_ROOT)/include -Wall -Wextra -fPIC -MMD -MP $(CXXFLAGS_OF)
+$B/tests/cuda/%.o: tests/cuda/%.cc kernels/cuda/cuda.mk
+	@mkdir -p $(@D)
+	$(call Q,CXX)$(CXX) $(FAKE_FLAGS) -c -o $@ $<
+$B/tests/cuda/%.cu.o: kernels/cuda/%.cu kernels/cuda/cuda.mk
+	@mkdir -p $(@D)
+	$(call Q,CXX)$(CXX) $(FAKE_FLAGS) -fno-strict-aliasing -include tests/cuda/shim.h -x c++ -c -o $@ $<
+FAKE_START = $B/tests/cuda/fake_cudart.o $(CUDA_HOST) $B/kernels/library.o $B/kernels/sizes.o
+FAKE_LINK  = -shared -Wl,-soname,hone-cuda.so $(CXXFLAGS_OF) -ldl -lpthread
+$B/cuda/ref/hone-cuda.so: $B/tests/cuda/by_reference.o $(patsubst %.c,$B/%.o,$(wildcard kernels/ref/*.c)) $B/kernels/pool.o $(FAKE_START)
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CXX) -o $@ $^ $(FAKE_LINK) -lm
+$B/cuda/fibers/hone-cuda.so: $(CUDA_CODE:kernels/%=$B/tests/%.o) $B/tests/cuda/shim.o $(FAKE_START)
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CXX) -o $@ $^ $(FAKE_LINK)
+# The libraries that the twins find by HONE_CUDA; cuBLASLt queues on the cudart of the twin that loads it.
+$B/cuda/lib/libcublasLt.so.13: $B/tests/cuda/fake_cublaslt.o $B/cuda/ref/hone-cuda.so
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CXX) -shared -o $@ $^ $(CXXFLAGS_OF)
+$B/cuda/lib/%: tests/cuda/fake_versions.c
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(FLAGS) -MF $@.d -shared -o $@ $<
+FAKES = $(if $(NVCC),$B/cuda/ref/hone-cuda.so $(addprefix $B/cuda/lib/,libcublasLt.so.13 libcuda.so.1 libnvidia-ml.so.1 libcudnn.so.9 libnccl.so.2))
+$B/tests/cuda/t_%.o: FLAGS += $(if $(NVCC),-DHONE_TOOLKIT)
+$B/tests/cuda/%: $B/tests/cuda/%.o $(call archives,run) | $B/hone-cpu.so $(FAKES)
+	$(call Q,LD)$(CC) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -rdynamic -lcmocka $(LIBS)
