@@ -10,6 +10,8 @@
 #include <cuda_runtime.h>
 #include <string.h>
 
+/* Before a loop whose index chooses registers. */
+#define UNROLL _Pragma("unroll")
 #define SHARED(T, name, ...) __shared__ T name __VA_ARGS__
 #define SHARED_DYNAMIC(T, name)                                     \
     extern __shared__ __align__(128) unsigned char shared_dynamic[]; \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # build.sh OUT KIND [FILE...]: the kernels (all of kernels/cuda/*.cu, or these) as C++ for the CPU, the shim
-# and its tests, into OUT/t_cuda. KIND is
+# and its tests, into OUT/operations. KIND is
 #   plain  g++ -O2
 #   asan   g++ with ASan and UBSan
 #   race   clang with thread instrumentation in the kernels only, answered by race.cc
@@ -36,7 +36,7 @@ done
 for f in tests/cuda/shim.cc $([ "$kind" = race ] && echo tests/cuda/race.cc); do
     make_one "$f" $cxx -std=c++17 $warn $include $rest $runtime
 done
-for f in kernels/ref/*.c kernels/sizes.c kernels/load.c kernels/pool.c tests/cuda/stand.c tests/cuda/t_cuda.c; do
+for f in kernels/ref/*.c kernels/sizes.c kernels/load.c kernels/pool.c tests/cuda/stand.c tests/cuda/operations.c; do
     make_one "$f" $cc -std=c11 -D_GNU_SOURCE $warn $include $rest
 done
-$cxx $objects $link -o "$out/t_cuda" -lcmocka -ldl -lpthread -lm
+$cxx $objects $link -o "$out/operations" -lcmocka -ldl -lpthread -lm

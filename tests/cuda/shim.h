@@ -35,6 +35,7 @@
 #define __host__
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
+#define UNROLL
 #define WHERE const char *file_ = __builtin_FILE(), int line_ = __builtin_LINE()
 
 inline uint3 threadIdx, blockIdx; /* set before a fiber runs */

@@ -1,4 +1,4 @@
-/* t_cuda.c - every operation of the CUDA backend on the CPU (shim.h): the table of
+/* operations.c - every operation of the CUDA backend on the CPU (shim.h): the table of
  * tests/kernels/cases.h against the reference, and the same bits in every schedule of threads and
  * with every filling of fresh shared memory. Each case runs with odd and with wide gaps between
  * rows, so that both paths of an operation are taken.
@@ -23,11 +23,13 @@ static const struct shape_row products_small[] = {
     {0, 8, 8, BF16, F32, 1, 0}, {1, 7, 5, BF16, F32, 1, 0}, {3, 200, 65, BF16, BF16, 1, 1},
     {8, 72, 40, BF16, BF16, 2, 0.5F}, {9, 64, 48, BF16, F32, 1, 0}, {33, 65, 97, BF16, F32, 1, 1},
     {130, 104, 136, BF16, BF16, 1, 0}, {17, 1, 1, BF16, F32, 1, 0},
+    /* 64 tiles of 128 x 128 and more: forward, backward */
+    {260, 40, 2696, BF16, BF16, 1, 0}, {260, 2696, 40, BF16, BF16, 1, 0},
 };
 static const struct shape_row grads_small[] = {
     {0, 8, 8, F32, F32, 1, 0}, {1, 7, 5, F32, F32, 1, 0}, {37, 65, 97, F32, F32, 2, 0},
     {1, 7, 5, BF16, BF16, 1, 0}, {37, 65, 97, BF16, BF16, 2, 1}, {37, 65, 30, F32, BF16, 1, 0},
-    {70, 136, 144, BF16, BF16, 1, 0}, {70, 16, 30, BF16, F32, 1, 0},
+    {70, 136, 144, BF16, BF16, 1, 0}, {70, 16, 30, BF16, F32, 1, 0}, {40, 2696, 264, BF16, BF16, 1, 1},
 };
 static const struct shape_row rows_small[] = {
     {0, 5, 0, F32, F32, 0, 0}, {1, 1, 0, F32, F32, 0, 0}, {3, 17, 0, F32, BF16, 0, 0},
