@@ -109,10 +109,10 @@ static void scores_of(const struct lefts *l, int rows, bool pairs, const float *
     for (int i = 0; i < rows; i += MR, out += MR * NR) {
         if (i < l->direct)
             tile_direct(l->units, pairs, l->rows + (size_t)i * l->lane, l->lane, right, out, NR,
-                        false, NULL);
+                        false, NULL, 3);
         else
             tile(l->units, pairs, l->panels + (size_t)i * (size_t)l->units, right, out, NR, false,
-                 NULL);
+                 NULL, 3);
     }
 }
 
@@ -121,7 +121,7 @@ static void add_tiles(int lanes, int units, int packed, bool pairs, const float 
                       const float *right, float *out) {
     for (int l = 0; l < lanes; l += MR)
         tile(units, pairs, left + (size_t)l * (size_t)packed, right, out + (size_t)l * NR, NR, true,
-             NULL);
+             NULL, 3);
 }
 
 /* Floats of a panel of sums: a row of NR for each column of a head, with the last tile's. */
@@ -217,7 +217,7 @@ static void pack_lanes(const struct attending *t, const struct span *s, struct m
     for (int p = 0; p < panels; p++, to += (size_t)units * NR) {
         int head = keys ? s->kv_head : s->head + p / s->panels_each;
         struct factor f = head_rows(m, start + s->first, s->count, head, t->a.head_dim, false);
-        pack_right(to, &f, p % s->panels_each * NR, NR, 0, t->a.head_dim, t->pairs);
+        pack_right(to, &f, p % s->panels_each * NR, NR, 0, t->a.head_dim, t->pairs, 3);
     }
 }
 
@@ -410,8 +410,9 @@ static void add_queries(const struct attending *t, const struct back *b, int row
     float out[MR * TWO];
     for (int c = 0; c < hd; c += TWO)
         for (int i = 0; i < count; i += MR) {
-            tile_two(units, t->pairs, b->rows + (size_t)i * PANELS * NR / (size_t)each,
-                     (size_t)(PANELS * NR / each), b->k_natural + (size_t)c * (size_t)all, out);
+            tile_direct(units, t->pairs, b->rows + (size_t)i * PANELS * NR / (size_t)each,
+                        (size_t)(PANELS * NR / each), b->k_natural + (size_t)c * (size_t)all, out,
+                        TWO, false, NULL, 2);
             for (int r = 0; r < cpu_least(MR, count - i); r++) {
                 float *sum = (float *)cpu_row(t->sums, row + i + r) + head * hd + c;
                 for (int j = 0; j < cpu_least(TWO, hd - c); j += V)
@@ -453,9 +454,9 @@ static void back_keys(const struct attending *t, struct back *b, int kv_head, in
     struct factor k = head_rows(t->k, start + b->first, b->count, kv_head, hd, false);
     struct factor v = head_rows(t->v, start + b->first, b->count, kv_head, hd, false);
     struct factor natural = head_rows(t->k, start + b->first, b->count, kv_head, hd, true);
-    pack_right(b->k_right, &k, 0, b->count, 0, hd, t->pairs);
-    pack_right(b->v_right, &v, 0, b->count, 0, hd, t->pairs);
-    pack_two(b->k_natural, &natural, hd, b->count, t->pairs);
+    pack_right(b->k_right, &k, 0, b->count, 0, hd, t->pairs, 3);
+    pack_right(b->v_right, &v, 0, b->count, 0, hd, t->pairs, 3);
+    pack_right(b->k_natural, &natural, 0, hd, 0, b->count, t->pairs, 2);
     memset(b->dk, 0, sizeof(float) * panel_of(t) * PANELS * 2);
     for (int p = 0; p < b->panels; p++) count_up(b->lane[p], b->first + p * NR);
     for (int head = kv_head * t->group; head < end; head++)

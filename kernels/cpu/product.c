@@ -13,6 +13,7 @@ enum {
     KC = 768, /* units: a right panel is 144 KB with AVX-512, 72 KB with AVX2, in the second cache */
     MB = 128,
     NB = 480,          /* a block: sums of 240 KB */
+    NEAR = 4096,       /* units of right panels that stay in the first cache */
     PARTS_WANTED = 16, /* smaller blocks where there would be fewer */
     PACK_LANES = 4 * NR,
     FEW = 4, SPAN = 512, /* few rows, and the columns of a part of them at most */
@@ -26,6 +27,7 @@ struct product {
     struct factor left, right;
     int inner;
     bool pairs, direct; /* direct: the left factor is read where it lies */
+    int wide, panel;    /* vectors and columns of a right panel */
     float alpha, beta;
     /* the slice: its first row, column and step, its size, its panels */
     int m, n, k, rows, cols, steps;
@@ -66,24 +68,35 @@ struct strip { int m, n, k, units; float *sums, *spare; };
 static void strip_tile(const struct product *p, const struct strip *s, int i, int j, int rows,
                        int cols) {
     size_t all = (size_t)units_of(p->steps, p->pairs);
-    const float *b = p->right_panels + (size_t)(s->n + j) * all + (size_t)s->k * NR, *a;
+    const float *b = p->right_panels + (size_t)(s->n + j) * all + (size_t)(s->k * p->panel), *a;
     float *c = s->sums + (size_t)i * (size_t)p->nb + (size_t)j;
-    bool last = s->k + s->units >= (int)all, whole = rows >= MR && cols >= NR;
+    bool last = s->k + s->units >= (int)all, whole = rows >= MR && cols >= p->panel;
     struct ending e = p->ending, *to = last && whole ? &e : NULL;
     e.y = end_at(&e, (size_t)(s->m + i), s->n + j);
     int row = p->m + s->m + i, step = p->k + s->k * (p->pairs ? 2 : 1);
     if (p->direct && rows >= MR) {
         tile_direct(s->units, p->pairs, factor_at(&p->left, row, step),
-                    p->left.ld / (p->pairs ? 2 : 1), b, c, (size_t)p->nb, s->k > 0, to);
+                    p->left.ld / (p->pairs ? 2 : 1), b, c, (size_t)p->nb, s->k > 0, to, p->wide);
     } else {
         a = p->left_panels + (size_t)(s->m + i) * all + (size_t)s->k * MR;
         if (p->direct) {
             pack_left(s->spare, &p->left, row, rows, step, s->units * (p->pairs ? 2 : 1), p->pairs);
             a = s->spare;
         }
-        tile(s->units, p->pairs, a, b, c, (size_t)p->nb, s->k > 0, to);
+        tile(s->units, p->pairs, a, b, c, (size_t)p->nb, s->k > 0, to, p->wide);
     }
-    if (last && !whole) end_some(&e, c, p->nb, cpu_least(rows, MR), cpu_least(cols, NR));
+    if (last && !whole) end_some(&e, c, p->nb, cpu_least(rows, MR), cpu_least(cols, p->panel));
+}
+
+static void strip_by_panels(const struct product *p, const struct strip *s, int rows, int cols) {
+    for (int j = 0; j < cols; j += p->panel)
+        for (int i = 0; i < rows; i += MR) strip_tile(p, s, i, j, rows - i, cols - j);
+}
+
+/* Where all panels stay in the first cache, y is the larger stream and goes by in its own order. */
+static void strip_by_rows(const struct product *p, const struct strip *s, int rows, int cols) {
+    for (int i = 0; i < rows; i += MR)
+        for (int j = 0; j < cols; j += p->panel) strip_tile(p, s, i, j, rows - i, cols - j);
 }
 
 static void block_part(void *arg, int part, int thread) {
@@ -95,22 +108,22 @@ static void block_part(void *arg, int part, int thread) {
     int units = units_of(p->steps, p->pairs);
     for (s.k = 0; s.k < units || s.k == 0; s.k += KC) {
         s.units = cpu_least(KC, units - s.k);
-        for (int j = 0; j < cols; j += NR)
-            for (int i = 0; i < rows; i += MR) strip_tile(p, &s, i, j, rows - i, cols - j);
+        if (s.units * p->nb <= NEAR) strip_by_rows(p, &s, rows, cols);
+        else strip_by_panels(p, &s, rows, cols);
     }
 }
 
 static void multiply_slice(struct product *p) {
     p->mb = cpu_least(MB, up_to(p->rows, MR));
-    p->nb = cpu_least(NB, up_to(p->cols, NR));
+    p->nb = cpu_least(NB, up_to(p->cols, p->panel));
     int parts;
     for (;;) {
         p->across = (p->cols + p->nb - 1) / p->nb;
         parts = p->across * ((p->rows + p->mb - 1) / p->mb);
-        bool narrow = p->nb > NR, low = p->mb > 4 * MR;
+        bool narrow = p->nb > p->panel, low = p->mb > 4 * MR;
         if (parts >= PARTS_WANTED || (!narrow && !low)) break;
         if (low && (p->mb >= p->nb || !narrow)) p->mb = up_to(p->mb / 2, MR);
-        else p->nb = up_to(p->nb / 2, NR);
+        else p->nb = up_to(p->nb / 2, p->panel);
     }
     p->ending = ending_of(p);
     int64_t work = (int64_t)p->rows * p->cols * (p->steps / 8 + 1);
@@ -132,7 +145,7 @@ static void pack_right_part(void *arg, int part, int thread) {
     int first = part * PACK_LANES, lanes = cpu_least(PACK_LANES, p->cols - first);
     size_t units = (size_t)units_of(p->steps, p->pairs);
     pack_right(p->right_panels + (size_t)first * units, &p->right, p->n + first, lanes, p->k,
-               p->steps, p->pairs);
+               p->steps, p->pairs, p->wide);
 }
 
 static void pack_slice(struct product *p, int lanes, void (*part)(void *, int, int)) {
@@ -170,8 +183,18 @@ static void multiply_columns(struct product *p, int group, int rows, int steps) 
     if (p->sums.p) cpu_run(p->d, p->rows, (int64_t)p->rows * p->cols * 8, finish_part, p);
 }
 
+/* Vectors of a panel: three, but where fewer leave a tenth less of the panels empty. */
+static int wide_of(int cols) {
+    int wide = 3;
+    for (int w = 2; w > 0; w--)
+        if (up_to(cols, w * V) * 10 <= up_to(cols, wide * V) * 9) wide = w;
+    return wide;
+}
+
 static void multiply(struct product *p) {
     if (p->y.rows <= 0 || p->y.cols <= 0) return;
+    p->wide = wide_of(p->y.cols);
+    p->panel = p->wide * V;
     int steps = slice_of(p->inner, CPU_UNITS * (p->pairs ? 2 : 1), 64);
     int units = units_of(cpu_least(steps, p->inner), p->pairs) + 1, group = p->y.rows;
     int cols = slice_of(p->y.cols, CPU_RIGHT / units / NR * NR, NR), rows = p->y.rows;
@@ -310,11 +333,100 @@ static void linear_back(struct device *d, struct mat dx, struct mat dy, const st
     multiply(&p);
 }
 
+/* ---- gradients of few rows or columns (an adapter's) ----
+ *
+ * dw has up to NARROW rows (or, turned, columns). The narrow factor is packed, the wide one is read
+ * as it lies, once: DEEP rows of a part's columns at a time, which then stay in the cache. */
+enum { NARROW = 64, DEEP = 128, STRIPES = 4 };
+
+struct narrow {
+    struct device *d;
+    struct mat dw, wide;
+    struct factor left;
+    bool pairs, turned;
+    float alpha;
+    int units, span;     /* of all rows; columns of a part */
+    float *panels;
+};
+
+/* Rows [row, row + rows) of a stripe with zeros where it has none: TWO columns, and an even number
+ * of rows. */
+static const void *padded(const struct narrow *n, int row, int rows, int col, void *spare) {
+    size_t size = n->wide.t == BF16 ? 2 : 4;
+    memset(spare, 0, (size_t)(rows + 1) * TWO * size);
+    for (int i = 0; i < rows; i++)
+        memcpy((char *)spare + (size_t)i * TWO * size,
+               cpu_row(mat_cols(n->wide, col, 1), row + i),
+               (size_t)cpu_least(TWO, n->wide.cols - col) * size);
+    return spare;
+}
+
+/* One stripe of TWO columns over `rows` rows, against every panel of the narrow factor. */
+static void narrow_stripe(const struct narrow *n, int row, int rows, int col, float *sums,
+                          void *spare) {
+    size_t line = (size_t)n->wide.ld * (n->wide.t == BF16 ? 2 : 4);
+    const void *b = cpu_row(mat_cols(n->wide, col, 1), row);
+    if (n->wide.cols - col < TWO || (n->pairs && rows % 2)) {
+        b = padded(n, row, rows, col, spare);
+        line = TWO * (n->wide.t == BF16 ? 2 : 4);
+    }
+    int first = units_of(row, n->pairs), units = units_of(rows, n->pairs);
+    for (int l = 0; l < n->left.lanes; l += MR)
+        tile_natural(units, n->pairs, n->panels + (size_t)l * (size_t)n->units + first * MR, b, line,
+                     n->wide.t, sums + l * n->span, (size_t)n->span, row > 0);
+}
+
+static void narrow_end(const struct narrow *n, int first, int count, const float *sums) {
+    struct ending e = {.ld = (size_t)n->dw.ld, .t = n->dw.t, .alpha = n->alpha, .beta = 1};
+    if (!n->turned) {
+        e.y = mat_cols(n->dw, first, count).p;
+        end_some(&e, sums, n->span, n->left.lanes, count);
+        return;
+    }
+    e.y = cpu_row(n->dw, first);
+    float row[NARROW];
+    for (int j = 0; j < count; j++) {
+        for (int l = 0; l < n->left.lanes; l++) row[l] = sums[l * n->span + j];
+        end_some(&e, row, 0, 1, n->left.lanes);
+        e.y = end_at(&e, 1, 0);
+    }
+}
+
+static void narrow_part(void *arg, int part, int thread) {
+    const struct narrow *n = arg;
+    float *sums = cpu_scratch(n->d, thread), *spare = sums + (NARROW + MR) * STRIPES * TWO;
+    int first = part * n->span, count = cpu_least(n->span, n->wide.cols - first);
+    for (int row = 0; row < n->wide.rows; row += DEEP)
+        for (int j = 0; j < count; j += TWO)
+            narrow_stripe(n, row, cpu_least(DEEP, n->wide.rows - row), first + j, sums + j, spare);
+    narrow_end(n, first, count, sums);
+}
+
+static bool is_narrow(struct mat few, bool pairs) {
+    return few.cols <= NARROW && few.rows > 0 &&
+           (int64_t)up_to(few.cols, MR) * units_of(few.rows, pairs) <= CPU_LEFT;
+}
+
+static void narrow_grad(struct device *d, struct mat dw, struct mat few, struct mat wide,
+                        bool turned, bool pairs, float alpha) {
+    struct narrow n = {.d = d, .dw = dw, .wide = wide, .left = factor_of(few, true), .pairs = pairs,
+                       .turned = turned, .alpha = alpha, .units = units_of(few.rows, pairs),
+                       .panels = cpu_shared(d)};
+    pack_left(n.panels, &n.left, 0, few.cols, 0, few.rows, pairs);
+    n.span = cpu_least(STRIPES * TWO, up_to((wide.cols + PARTS_WANTED - 1) / PARTS_WANTED, TWO));
+    cpu_run(d, (wide.cols + n.span - 1) / n.span, cpu_bytes(wide) * 4, narrow_part, &n);
+}
+
 static void linear_grad(struct device *d, struct mat dw, struct mat dy, struct mat x, float alpha) {
-    struct product p = {.d = d, .y = dw, .left = factor_of(dy, true), .right = factor_of(x, true),
-                        .inner = dy.rows, .pairs = in_pairs(dy.t) && x.t == BF16,
-                        .alpha = alpha, .beta = 1};
-    if (dy.rows > 0) multiply(&p);
+    bool pairs = in_pairs(dy.t) && x.t == BF16;
+    if (is_narrow(dy, pairs)) narrow_grad(d, dw, dy, x, false, pairs, alpha);
+    else if (is_narrow(x, pairs)) narrow_grad(d, dw, x, dy, true, pairs, alpha);
+    else if (dy.rows > 0) {
+        struct product p = {.d = d, .y = dw, .left = factor_of(dy, true),
+                            .right = factor_of(x, true), .inner = dy.rows, .pairs = pairs,
+                            .alpha = alpha, .beta = 1};
+        multiply(&p);
+    }
 }
 
 /* Nothing is kept packed: packing the weight as a product begins costs about 1 % of it at 2,048

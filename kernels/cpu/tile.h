@@ -4,7 +4,8 @@
  * and a row of R units for each step of the inner dimension: panel[step][lane]. A unit is 32 bits:
  * one float, or, where the instruction set multiplies BF16 (`pairs`), two neighbours of the inner
  * dimension. So both kinds share the packing, the drivers and the register plan: MR broadcasts and
- * three loads for 3 MR products a step, which keeps the 24 (AVX2: 12) sums in registers. */
+ * three loads for 3 MR products a step, which keeps the 24 (AVX2: 12) sums in registers. Products of
+ * few columns have panels of one or two vectors, so that no third of them is empty. */
 #ifndef HONE_CPU_TILE_H
 #define HONE_CPU_TILE_H
 #include "kernels/cpu/cpu.h"
@@ -12,7 +13,7 @@
 
 #define NR (3 * V)
 #define MR (V / 2)
-#define TWO (2 * V) /* panels of few columns, where three vectors would be half empty */
+#define TWO (2 * V)
 
 #ifdef __AVX512BF16__
 #define HAS_PAIRS true
@@ -79,28 +80,97 @@ INLINE void tile_rows(int units, bool pairs, const float *a, size_t step, size_t
         }
 }
 
+/* The same for one, two or three vectors of columns. Unit k of row i is a[k * step + i * lane]: in a
+ * panel step is MR and lane 1; where the left factor is read as it lies step is 1. */
+INLINE void tile_wide(int units, bool pairs, const float *a, size_t step, size_t lane,
+                      const float *b, float *c, size_t ld, bool add, const struct ending *e,
+                      int wide) {
+    if (wide == 1) tile_rows(units, pairs, a, step, lane, b, c, ld, add, e, 1);
+    else if (wide == 2) tile_rows(units, pairs, a, step, lane, b, c, ld, add, e, 2);
+    else tile_rows(units, pairs, a, step, lane, b, c, ld, add, e, 3);
+}
+
 /* A tile whose left factor lies in a panel. */
 static __attribute__((unused, noinline)) void tile(int units, bool pairs, const float *a,
                                                    const float *b, float *c, size_t ld, bool add,
-                                                   const struct ending *e) {
-    if (HAS_PAIRS && pairs) tile_rows(units, true, a, MR, 1, b, c, ld, add, e, 3);
-    else tile_rows(units, false, a, MR, 1, b, c, ld, add, e, 3);
+                                                   const struct ending *e, int wide) {
+    if (HAS_PAIRS && pairs) tile_wide(units, true, a, MR, 1, b, c, ld, add, e, wide);
+    else tile_wide(units, false, a, MR, 1, b, c, ld, add, e, wide);
 }
 
 /* A tile whose left factor is read where it is: rows of units, `lane` units apart. */
 static __attribute__((unused, noinline)) void tile_direct(int units, bool pairs, const float *a,
                                                           size_t lane, const float *b, float *c,
                                                           size_t ld, bool add,
-                                                          const struct ending *e) {
-    if (HAS_PAIRS && pairs) tile_rows(units, true, a, 1, lane, b, c, ld, add, e, 3);
-    else tile_rows(units, false, a, 1, lane, b, c, ld, add, e, 3);
+                                                          const struct ending *e, int wide) {
+    if (HAS_PAIRS && pairs) tile_wide(units, true, a, 1, lane, b, c, ld, add, e, wide);
+    else tile_wide(units, false, a, 1, lane, b, c, ld, add, e, wide);
 }
 
-/* A tile of TWO columns, whose sums replace c [MR, TWO]. */
-static __attribute__((unused, noinline)) void tile_two(int units, bool pairs, const float *a,
-                                                       size_t lane, const float *b, float *c) {
-    if (HAS_PAIRS && pairs) tile_rows(units, true, a, 1, lane, b, c, TWO, false, NULL, 2);
-    else tile_rows(units, false, a, 1, lane, b, c, TWO, false, NULL, 2);
+/* Columns 0 .. TWO - 1 of a step of the right factor as it lies: two vectors of units. Of two rows
+ * of BF16 (pairs) the columns come out of order; natural_order() sets that right for sums. */
+INLINE void natural_units(const char *row, size_t line, enum dtype t, bool pairs, vf right[2]) {
+    if (!pairs) {
+        right[0] = t == BF16 ? v_widen((const uint16_t *)(const void *)row)
+                             : v_load((const float *)(const void *)row);
+        right[1] = t == BF16 ? v_widen((const uint16_t *)(const void *)row + V)
+                             : v_load((const float *)(const void *)row + V);
+        return;
+    }
+    (void)line;
+#ifdef __AVX512BF16__
+    __m512i first = _mm512_loadu_si512(row), second = _mm512_loadu_si512(row + line);
+    right[0] = (vf)_mm512_unpacklo_epi16(first, second);
+    right[1] = (vf)_mm512_unpackhi_epi16(first, second);
+#endif
+}
+INLINE void natural_order(bool pairs, vf sum[2]) {
+    (void)pairs, (void)sum;
+#ifdef __AVX512BF16__
+    if (!pairs) return;
+    const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23),
+                  high = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    vf first = sum[0], second = sum[1];
+    sum[0] = _mm512_permutex2var_ps(first, low, second);
+    sum[1] = _mm512_permutex2var_ps(first, high, second);
+#endif
+}
+
+/* c [MR, TWO] (ld) gets or adds the sums of a left panel and the right factor as it lies, `line`
+ * bytes from a row to the next. */
+INLINE void tile_natural_rows(int units, bool pairs, const float *a, const char *b, size_t line,
+                              enum dtype t, float *c, size_t ld, bool add) {
+    vf sum[MR][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = v_set(0);
+    for (int k = 0; k < units; k++, a += MR, b += line * (pairs ? 2 : 1)) {
+        vf right[2];
+        natural_units(b, line, t, pairs, right);
+#pragma GCC unroll 8
+        for (int i = 0; i < MR; i++) {
+            vf x = v_set(a[i]);
+#pragma GCC unroll 2
+            for (int j = 0; j < 2; j++)
+                sum[i][j] = pairs ? v_pairs(sum[i][j], x, right[j]) : v_fma(x, right[j], sum[i][j]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; i++) {
+        natural_order(pairs, sum[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            float *at = c + (size_t)i * ld + (size_t)j * V;
+            if (add) sum[i][j] += v_load(at);
+            v_store(at, sum[i][j]);
+        }
+    }
+}
+static __attribute__((unused, noinline)) void
+tile_natural(int units, bool pairs, const float *a, const void *b, size_t line, enum dtype t,
+             float *c, size_t ld, bool add) {
+    if (HAS_PAIRS && pairs) tile_natural_rows(units, true, a, b, line, BF16, c, ld, add);
+    else if (t == BF16) tile_natural_rows(units, false, a, b, line, BF16, c, ld, add);
+    else tile_natural_rows(units, false, a, b, line, F32, c, ld, add);
 }
 
 /* What is packed: element (step s of the inner dimension, lane l) is p[s * ld + l] where `natural`,
@@ -292,15 +362,16 @@ pack_left(float *to, const struct factor *f, int lane, int lanes, int step, int 
     if (HAS_PAIRS && pairs) pack(to, f, lane, lanes, step, steps, true, MR);
     else pack(to, f, lane, lanes, step, steps, false, MR);
 }
+/* wide: vectors of columns of a panel. */
 static __attribute__((unused, noinline)) void pack_right(float *to, const struct factor *f,
                                                          int lane, int lanes, int step, int steps,
-                                                         bool pairs) {
-    if (HAS_PAIRS && pairs) pack(to, f, lane, lanes, step, steps, true, NR);
+                                                         bool pairs, int wide) {
+    bool p = HAS_PAIRS && pairs;
+    if (wide == 1 && p) pack(to, f, lane, lanes, step, steps, true, V);
+    else if (wide == 1) pack(to, f, lane, lanes, step, steps, false, V);
+    else if (wide == 2 && p) pack(to, f, lane, lanes, step, steps, true, TWO);
+    else if (wide == 2) pack(to, f, lane, lanes, step, steps, false, TWO);
+    else if (p) pack(to, f, lane, lanes, step, steps, true, NR);
     else pack(to, f, lane, lanes, step, steps, false, NR);
-}
-static __attribute__((unused, noinline)) void pack_two(float *to, const struct factor *f, int lanes,
-                                                       int steps, bool pairs) {
-    if (HAS_PAIRS && pairs) pack(to, f, 0, lanes, 0, steps, true, TWO);
-    else pack(to, f, 0, lanes, 0, steps, false, TWO);
 }
 #endif
