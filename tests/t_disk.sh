@@ -86,7 +86,7 @@ once() { # one error of the disk is tried again, three pause
 }
 check "one error of a sync throws that checkpoint away and writes a new one" once
 log_full() { # events that cannot be appended wait; the list and the watcher say so
-    rm -f "$dir/hits"
+    rm -f "$dir/hits" "$dir/watch" # what an earlier run said is not what this one says
     HONE_FAULT=write:15:28+ HONE_FAULT_AT=events.jsonl HONE_FAULT_HITS=$dir/hits LD_PRELOAD=$dir/faults.so \
         "$hone" train "$dir/full.yaml" --run-dir "$dir/log" --set stages.1.max_steps=100000 --set save.every_steps=0 --set eval.every_steps=0 > "$dir/watch" 2>&1 &
     wait_for 60 grep -q "log not on disk: [0-9]* events" "$dir/watch" && summary log | grep -q '"held": *[1-9]'
