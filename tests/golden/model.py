@@ -10,6 +10,8 @@ A case is a folder: config.json and model.safetensors as a user has them, and ex
                                 their direction), norms in fp32
   lr losses norms               ten AdamW steps on both, clipped, with these rates
   bf16.logits bf16.loss         distance of torch's bf16 from its fp32: rms of logits, of the loss
+  bf16.spread                   how far the losses of the ten steps go with fp32 masters and torch's automatic
+                                bf16, in either order of the micro-batches, from those in fp32
 An adapter case has adapter_config.json and adapter_model.safetensors by PEFT, and `base` names its model.
 """
 import json, math, os, sys
@@ -103,7 +105,7 @@ def rates():
     return out
 
 
-def train(model, batches):
+def train(model, batches, half=False):
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     groups = [{"params": [p for _, p in named if p.dim() >= 2], "weight_decay": DECAY},
               {"params": [p for _, p in named if p.dim() < 2], "weight_decay": 0.0}]
@@ -112,7 +114,7 @@ def train(model, batches):
     for lr in rates():
         for group in opt.param_groups: group["lr"] = lr
         opt.zero_grad()
-        loss = step_loss(model, batches)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half): loss = step_loss(model, batches)
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_([p for _, p in named], CLIP).item())
         opt.step()
@@ -144,9 +146,12 @@ def distances(out, model, batches):
     out["bf16.loss"] = (loss - out["loss"]).abs().reshape(1)
 
 
-def steps(out, model, batches):
-    losses, norms = train(model, batches)
-    out["lr"], out["losses"], out["norms"] = (torch.tensor(x, dtype=torch.float32) for x in (rates(), losses, norms))
+def steps(out, make, batches):
+    losses, norms = train(make(), batches)
+    spread = max(abs(x - y) for order in (batches, batches[::-1])
+                 for x, y in zip(train(make(), order, half=True)[0], losses))
+    for key, x in (("lr", rates()), ("losses", losses), ("norms", norms), ("bf16.spread", [spread])):
+        out[key] = torch.tensor(x, dtype=torch.float32)
 
 
 def base_case(name, type_name, fields, seed):
@@ -160,7 +165,7 @@ def base_case(name, type_name, fields, seed):
     g = torch.Generator().manual_seed(seed + 1000)
     batches = [micro_batch(g, (9, 1, 14), c["vocab_size"]), micro_batch(g, (17, 3), c["vocab_size"])]
     out = record(make(), batches)
-    steps(out, make(), batches)
+    steps(out, make, batches)
     distances(out, make(), batches)
     save_file({k: v.contiguous() for k, v in out.items()}, os.path.join(path, "expected.safetensors"))
     return make, batches
@@ -183,7 +188,7 @@ def adapter_case(name, base, make, batches, settings, seed):
         if os.path.exists(os.path.join(path, extra)): os.remove(os.path.join(path, extra))
     short = lambda n: n.replace(".default.", ".")
     out = record(model, batches, short)
-    steps(out, wrapped(), batches)
+    steps(out, wrapped, batches)
     save_file({k: v.contiguous() for k, v in out.items()}, os.path.join(path, "expected.safetensors"))
 
 

@@ -3,7 +3,10 @@
  * give. */
 #include "tests/model/tiny.h"
 
-static const char *const backends[] = {"ref", "cpu"};
+#ifndef BACKENDS /* built again for cuda (kernels/cuda/cuda.mk) */
+#define BACKENDS "ref", "cpu"
+#endif
+static const char *const backends[] = {BACKENDS};
 
 /* Documents of given lengths, ids from a seed, all but the last token of each trained. */
 static struct batch made_batch(struct tiny *t, const int *lengths, int n, uint64_t seed)
