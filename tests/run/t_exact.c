@@ -1,6 +1,7 @@
 /* t_exact.c - the bits of a run depend on nothing but its folder: 100 steps on one, two, three and
- * four threads, whole or stopped after 1, 13, 57 or 99 of them and resumed, end in the same weights,
- * moments, positions and losses. And a resume says whether it can be so: exact or close, and why. */
+ * four threads, whole or stopped after 1, 13, 57 or 99 of them and resumed, end in the same
+ * weights, moments, positions and losses. And a resume says whether it can be so: exact or close,
+ * and why. */
 #include "tests/test.h"
 #include "engine/run/checkpoint.h"
 #include "kernels/kernels.h"
@@ -21,8 +22,8 @@ static void put_rows(const char *name, const char *word, int n)
     struct buf b = buf_make(&arena);
     struct err err;
     for (int i = 0; i < n; i++)
-        buf_printf(&b, "{\"instruction\": \"%s %d?\", \"output\": \"%.*s%s%d\"}\n", word, i * 7 % 100,
-                   1 + i % 3, "aeiou" + i % 3, word, i % 10);
+        buf_printf(&b, "{\"instruction\": \"%s %d?\", \"output\": \"%.*s%s%d\"}\n", word,
+                   i * 7 % 100, 1 + i % 3, "aeiou" + i % 3, word, i % 10);
     assert_true(file_replace(path_join(&arena, folder, name), buf_text(&b), &err));
 }
 
@@ -53,13 +54,13 @@ static int teardown(void **s)
 
 /* Two stages, buckets, a mix, validation, accumulation; clipping is always at work, so that the
  * norm of all gradients counts in every bit. */
-#define HEAD                                                                                       \
-    "name: t\nbase_model: tiny\nmax_length: 64\ntemplate: qa\nbatch_tokens: 256\n"                 \
-    "micro_batch_size: 2\ndatasets: {a: {path: a.jsonl}, b: {path: b.jsonl}}\n"                    \
-    "eval: {every_steps: 25, holdout: 10%}\nsave: {every_steps: 30, total_limit: 2}\n"             \
+#define HEAD                                                                           \
+    "name: t\nbase_model: tiny\nmax_length: 64\ntemplate: qa\nbatch_tokens: 256\n"     \
+    "micro_batch_size: 2\ndatasets: {a: {path: a.jsonl}, b: {path: b.jsonl}}\n"        \
+    "eval: {every_steps: 25, holdout: 10%}\nsave: {every_steps: 30, total_limit: 2}\n" \
     "max_grad_norm: 0.05\n"
-#define STAGES                                                                                     \
-    "stages:\n  - {name: one, datasets: {a: 1.0}, max_steps: 40}\n"                                \
+#define STAGES                                                      \
+    "stages:\n  - {name: one, datasets: {a: 1.0}, max_steps: 40}\n" \
     "  - {name: two, datasets: {a: 0.4, b: 0.6}, bins: 3, max_steps: 60}\n"
 static const char full[] = HEAD "dtype: fp32\nlearning_rate: 1e-2\n" STAGES;
 static const char narrow[] =
@@ -83,10 +84,10 @@ static const char *make(const char *name, const char *yaml)
 
 struct life {
     int threads;
-    int64_t stop;            /* after this step; 0: none */
-    const char *backend;     /* NULL: cpu */
-    const char *plugins;     /* NULL: where they were built */
-    int64_t step;            /* where it is */
+    int64_t stop;        /* after this step; 0: none */
+    const char *backend; /* NULL: cpu */
+    const char *plugins; /* NULL: where they were built */
+    int64_t step;        /* where it is */
     bool ordered;
     char exact[16], why[512]; /* what it says of its resume, "" where it was none */
 };
@@ -153,21 +154,24 @@ static void add_file(struct hash *h, const char *dir, const char *name)
 {
     struct text t;
     struct err err = {{0}};
-    if (!file_read(&t, path_join(&arena, dir, name), 1 << 28, &arena, &err)) fail_msg("%s", err.text);
+    if (!file_read(&t, path_join(&arena, dir, name), 1 << 28, &arena, &err))
+        fail_msg("%s", err.text);
     hash_add(h, name, strlen(name) + 1);
     hash_add(h, t.p, t.n);
 }
 
 static void add_progress(struct hash *h, const struct progress *p)
 {
-    const double numbers[] = {p->best, p->validation, p->learning_rate, p->spike_mean, p->spike_var};
+    const double numbers[] = {p->best, p->validation, p->learning_rate, p->spike_mean,
+                              p->spike_var};
     const int64_t counts[] = {p->step, p->stage, p->stage_step, p->spike_n, p->skipped_in_row};
     hash_add(h, numbers, sizeof numbers);
     hash_add(h, counts, sizeof counts);
 }
 
 /* Weights, masters and moments by their bytes; where the data and the random numbers are (functions
- * of the seed, the stage and its steps), the guard and the best; the numbers of each of the steps. */
+ * of the seed, the stage and its steps), the guard and the best; the numbers of each of the steps.
+ */
 static const char *state_of(const char *dir)
 {
     struct checkpoint last;
@@ -181,7 +185,8 @@ static const char *state_of(const char *dir)
     char *out = arena_take(&arena, 1, 33);
     hash_start(&h, &arena);
     if (!checkpoint_newest(&last, dir, &arena, &err) ||
-        !manifest_read(&m, last.path, &arena, &err) || !run_metrics(&steps, &n, dir, &arena, &err) ||
+        !manifest_read(&m, last.path, &arena, &err) ||
+        !run_metrics(&steps, &n, dir, &arena, &err) ||
         !dir_list(&names, &n_names, last.path, &arena, &err))
         fail_msg("%s: %s", dir, err.text);
     assert_int_equal(m.progress.step, 100);
@@ -205,8 +210,8 @@ static void drop(const char *dir)
 
 /* The state after the lives of one run: stopped after each of the steps, resumed by so many threads
  * as the next life has. */
-static const char *state_after(const char *yaml, int threads, int step_threads, const int64_t *stops,
-                               int n_stops)
+static const char *state_after(const char *yaml, int threads, int step_threads,
+                               const int64_t *stops, int n_stops)
 {
     const char *dir = make("run", yaml);
     for (int i = 0; i <= n_stops; i++) {
@@ -278,17 +283,19 @@ static bool says_each_fact(int fact, const char *then, const char *now, bool bas
 static void every_fact_that_decides_bits_makes_a_resume_close_by_name(void **s)
 {
     (void)s;
-    static const struct { int fact; const char *then, *now, *says; } rows[] = {
-        {MADE_VERSION, "0.1.0", "0.2.0", "hone's version was 0.1.0 and is 0.2.0"},
-        {MADE_PROGRAM, "00ff", "00fe", "the build of hone changed"},
-        {MADE_BACKEND, "cpu", "ref", "the backend was cpu and is ref"},
-        {MADE_LIBRARY, "none", "x 1", "the library of the products was none and is x 1"},
-        {MADE_ISA, "avx512", "avx2", "the instruction set was avx512 and is avx2"},
-        {MADE_PROCESSOR, "EPYC", "Xeon", "the processor was EPYC and is Xeon"},
-        {MADE_DTYPE, "bf16", "fp32", "the compute type was bf16 and is fp32"},
-        {MADE_PROFILE, "1", "2", "the run's profile.yaml changed"},
-        {MADE_DATA, "1", "2", "the data, its tokenizer or its template changed"},
-        {MADE_BASE, "1", "2", "the base model's files changed"}};
+    static const struct {
+        int fact;
+        const char *then, *now, *says;
+    } rows[] = {{MADE_VERSION, "0.1.0", "0.2.0", "hone's version was 0.1.0 and is 0.2.0"},
+                {MADE_PROGRAM, "00ff", "00fe", "the build of hone changed"},
+                {MADE_BACKEND, "cpu", "ref", "the backend was cpu and is ref"},
+                {MADE_LIBRARY, "none", "x 1", "the library of the products was none and is x 1"},
+                {MADE_ISA, "avx512", "avx2", "the instruction set was avx512 and is avx2"},
+                {MADE_PROCESSOR, "EPYC", "Xeon", "the processor was EPYC and is Xeon"},
+                {MADE_DTYPE, "bf16", "fp32", "the compute type was bf16 and is fp32"},
+                {MADE_PROFILE, "1", "2", "the run's profile.yaml changed"},
+                {MADE_DATA, "1", "2", "the data, its tokenizer or its template changed"},
+                {MADE_BASE, "1", "2", "the base model's files changed"}};
     assert_int_equal(COUNT(rows), MAKER_FACTS);
     for (size_t i = 0; i < COUNT(rows); i++) {
         assert_int_equal(rows[i].fact, i);
@@ -420,7 +427,8 @@ static void a_lower_instruction_set_is_close(void **s)
     int status = 1;
     assert_true(child > 0 && waitpid(child, &status, 0) == child);
     assert_int_equal(status, 0);
-    resumes(dir, (struct life){.threads = 2}, "close", "the instruction set was avx2 and is avx512");
+    resumes(dir, (struct life){.threads = 2}, "close",
+            "the instruction set was avx2 and is avx512");
 }
 
 int main(void)
