@@ -12,7 +12,8 @@ need() { # need PACKAGE HEADER LIBRARY
     cc -o build/.probe build/.probe.c $3 2>/dev/null || missing="$missing $1"
 }
 tool() { command -v "$2" >/dev/null 2>&1 || missing="$missing $1"; }
-tool gcc cc; tool gcc gcc; tool make make
+command -v cc >/dev/null 2>&1 && command -v gcc >/dev/null 2>&1 || missing="$missing gcc"
+tool make make
 if command -v cc >/dev/null 2>&1; then
     need libc6-dev stdlib.h ""; need libncurses-dev curses.h -lncursesw; need libyaml-dev yaml.h -lyaml
     need libjansson-dev jansson.h -ljansson; need libpcre2-dev pcre2.h -lpcre2-8

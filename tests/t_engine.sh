@@ -53,11 +53,11 @@ check "a stopped viewer holds nothing up" goes_on
 kill -CONT $viewer; kill -9 $viewer 2>/dev/null
 
 "$hone" pause "$dir/hangup" > "$dir/out" 2>&1
-check "pause holds it still" wait_for 5 is_state "$dir/hangup" paused
+check "pause holds it still" wait_for 30 is_state "$dir/hangup" paused
 "$hone" continue "$dir/hangup" > "$dir/out" 2>&1
-check "continue lets it go on" wait_for 5 is_state "$dir/hangup" training
+check "continue lets it go on" wait_for 30 is_state "$dir/hangup" training
 "$hone" save "$dir/hangup" > "$dir/out" 2>&1
-check "save makes a checkpoint" wait_for 5 grep -q '"why":"order"' "$dir/hangup/events.jsonl"
+check "save makes a checkpoint" wait_for 30 grep -q '"why":"order"' "$dir/hangup/events.jsonl"
 answers() { "$hone" chat "$dir/hangup" --prompt "hop 3?" --greedy --max-new-tokens 4 > "$dir/out" 2>&1 && [ -s "$dir/out" ]; }
 check "the weights in training answer" answers
 not_removed() { ! "$hone" rm "$dir/hangup" --yes > "$dir/out" 2>&1 && grep -q "is running" "$dir/out"; }
