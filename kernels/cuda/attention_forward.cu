@@ -149,7 +149,7 @@ static void forward_launch(struct device *d, const struct attend &a, int rows) {
 void attention_tensor(struct device *d, const struct attend &a, int rows) {
     if (a.head_dim <= 64) forward_launch<64, 64>(d, a, rows);
     else if (a.head_dim <= 80) forward_launch<80, 64>(d, a, rows);
-    else if (a.head_dim <= 96) forward_launch<96, 64>(d, a, rows);
-    else if (a.head_dim <= 128) forward_launch<128, 64>(d, a, rows);
+    else if (a.head_dim <= 96) forward_launch<96, 32>(d, a, rows);
+    else if (a.head_dim <= 128) forward_launch<128, 32>(d, a, rows);
     else forward_launch<256, 32>(d, a, rows);
 }

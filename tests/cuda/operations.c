@@ -33,7 +33,7 @@ static const struct shape_row grads_small[] = {
 };
 static const struct shape_row rows_small[] = {
     {0, 5, 0, F32, F32, 0, 0}, {1, 1, 0, F32, F32, 0, 0}, {3, 17, 0, F32, BF16, 0, 0},
-    {40, 64, 0, BF16, F32, 0, 0}, {40, 64, 0, BF16, BF16, 0, 0}, {300, 24, 0, F32, F32, 0, 0},
+    {40, 64, 0, BF16, F32, 0, 0}, {40, 64, 0, BF16, BF16, 0, 0}, {41, 24, 0, F32, F32, 0, 0},
     {3, 2312, 0, BF16, BF16, 0, 0}, {2, 2311, 0, F32, BF16, 0, 0}, {17, 264, 0, F32, BF16, 0, 0},
 };
 static const struct shape_row ropes_more[] = {
