@@ -3,6 +3,7 @@
 #include "tests/test.h"
 #include "engine/serve/wire.h"
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct arena a;
@@ -141,6 +142,28 @@ static void a_path_too_long_for_a_socket_is_put_elsewhere(void **state)
     assert_true(dir_remove(folder, &err));
 }
 
+/* What sets XDG_RUNTIME_DIR may be gone at the next login, and the run goes on: its socket lies where
+ * the run's home is, in a folder that nobody else may enter. */
+static void a_socket_lies_in_a_folder_of_its_owner_alone(void **state)
+{
+    char path[108], folder[] = "/tmp/hone-wire-XXXXXX";
+    struct err err;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    setenv("XDG_RUNTIME_DIR", "/tmp", 1);
+    assert_true(wire_path(path, "/runs/a", folder, &err));
+    assert_int_equal(strncmp(path, folder, strlen(folder)), 0);
+    char *sock = arena_printf(&a, "%s/sock", folder);
+    assert_int_equal(chmod(sock, 0755), 0);
+    assert_false(wire_path(path, "/runs/a", folder, &err));
+    assert_non_null(strstr(err.text, "is not a folder of yours with mode 0700"));
+    assert_int_equal(rmdir(sock), 0);
+    assert_int_equal(symlink("/tmp", sock), 0);
+    assert_false(wire_path(path, "/runs/a", folder, &err));
+    assert_non_null(strstr(err.text, "is not a folder of yours"));
+    assert_true(dir_remove(folder, &err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +174,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(what_nobody_reads_waits_and_is_not_more_than_a_mebibyte,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_socket_lies_in_a_folder_of_its_owner_alone, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_path_too_long_for_a_socket_is_put_elsewhere, setup,
                                         teardown)};
     return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
