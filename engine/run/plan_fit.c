@@ -12,31 +12,39 @@
 enum {
     ROWS_BEST =
         2048, /* tokens of a micro-batch from which a processor's products are at their best */
+    ROWS_BEST_GPU = 16384, /* the same of a GPU's, and of its kernels' */
     ROWS_LOST = 32, /* a micro-batch costs as if it had so many tokens more: weights are packed
                        for each (measured) */
-    LOSS_BYTES = 64 << 20, /* of a slice of logits */
+    LOSS_BYTES = 128 << 20, /* of a slice of logits */
     LOSS_ROWS_MOST = 1024,
     LOSS_ROWS_LEAST = 64,
     CACHE_TOKENS = 2048, /* of a chat with the weights in training */
     LENGTH_LEAST = 64,   /* the shortest max_length that is proposed */
 };
 
+static bool on_gpu(const struct plan_inputs *in)
+{
+    return strcmp(in->machine->device.backend, "cuda") == 0;
+}
+
 int64_t plan_bytes_most(const struct plan_inputs *in)
 {
     int64_t free = in->machine->device.memory_free;
     if (free <= 0) return INT64_MAX;
+    if (on_gpu(in)) return free - free / 64; /* what is beside the model is in the host's memory */
     return free - free / 32 -
            in->plan.host_bytes; /* a thirty-second stays for what else this machine does */
 }
 
-/* A slice of the head's rows: a pure function of the vocabulary, so that the same run gives the
- * same bits. */
+/* Rows of a slice of the head, slices of about equal size: each of them packs the head's weight
+ * anew. A pure function of the profile, so that the same run gives the same bits. */
 static int loss_rows(int vocab, int rows)
 {
-    int n = (int)(LOSS_BYTES / ((int64_t)vocab * 4) / LOSS_ROWS_LEAST * LOSS_ROWS_LEAST);
-    if (n > LOSS_ROWS_MOST) n = LOSS_ROWS_MOST;
-    if (n < LOSS_ROWS_LEAST) n = LOSS_ROWS_LEAST;
-    return n < rows ? n : rows;
+    int most = (int)(LOSS_BYTES / ((int64_t)vocab * 4) / LOSS_ROWS_LEAST * LOSS_ROWS_LEAST);
+    if (most > LOSS_ROWS_MOST) most = LOSS_ROWS_MOST;
+    if (most < LOSS_ROWS_LEAST) most = LOSS_ROWS_LEAST;
+    int slices = (rows + most - 1) / most, even = (rows + slices - 1) / slices;
+    return slices < 2 ? rows : (even + 15) / 16 * 16;
 }
 
 static struct model_shape shape_of(const struct plan_inputs *in, int max_length, int micro)
@@ -286,7 +294,7 @@ bool plan_fit(struct plan_inputs *in, struct plan_stage *p, const struct setting
     struct trial x = {.in = in, .t = &t, .p = p, .a = a, .err = err};
     if (t.recompute_fixed) t.training.recompute = (enum recompute)s->recompute;
     if (t.recompute_fixed) t.training.recompute_layers = s->recompute_layers;
-    if (!t.micro_fixed) t.micro = ROWS_BEST / t.max_length;
+    if (!t.micro_fixed) t.micro = (on_gpu(in) ? ROWS_BEST_GPU : ROWS_BEST) / t.max_length;
     if (t.micro > p->windows_per_step) t.micro = p->windows_per_step;
     if (t.micro < 1) t.micro = 1;
     int found = try_all(&x);

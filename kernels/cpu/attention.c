@@ -104,9 +104,11 @@ static struct lefts lefts_of(const struct factor *f, bool pairs, float *panels) 
     return l;
 }
 
-/* out [rows, NR] = left' right. */
-static void scores_of(const struct lefts *l, int rows, bool pairs, const float *right, float *out) {
-    for (int i = 0; i < rows; i += MR, out += MR * NR) {
+/* Rows `first` (a multiple of MR) to rows of out [rows, NR] = left' right. */
+static void scores_of(const struct lefts *l, int first, int rows, bool pairs, const float *right,
+                      float *out) {
+    out += (size_t)first * NR;
+    for (int i = first; i < rows; i += MR, out += MR * NR) {
         if (i < l->direct)
             tile_direct(l->units, pairs, l->rows + (size_t)i * l->lane, l->lane, right, out, NR,
                         false, NULL, 3);
@@ -156,30 +158,38 @@ static void count_up(float *to, int first) {
     for (int i = 0; i < NR; i++) to[i] = (float)(first + i);
 }
 
+/* Of each lane, in powers of 2: the largest score times `scale` log2 e, and the sum of 2^(score - most). */
 struct softmax { float most[NR], sum[NR], last_seen[NR]; };
 
+#define LOG2_E 1.44269504088896340736
+
 /* One block of scores: the running maximum and sum go on, scores become probabilities (pairs of
- * them for a product in BF16), and what was summed before is rescaled. */
+ * them for a product in BF16), and what was summed before is rescaled. factor: scale log2 e. */
 INLINE void soften_lanes(struct softmax *s, float *scores, int j, int rows, int key, bool masked,
-                         float scale, bool pairs, float *out, int head_dim) {
-    vf seen = v_load(s->last_seen + j), before = v_load(s->most + j), most = before, sum = v_set(0);
+                         float factor, bool pairs, float *out, int head_dim) {
+    vf seen = v_load(s->last_seen + j), before = v_load(s->most + j), most = v_set(-INFINITY);
+    vf sum = v_set(0), times = v_set(factor);
     for (int r = 0; r < rows; r++) {
         float *at = scores + (size_t)r * NR + j;
-        vf x = v_load(at) * v_set(scale);
-        if (masked) x = v_less(seen, v_set((float)(key + r)), x, v_set(-INFINITY));
-        v_store(at, x);
+        vf x = v_load(at);
+        if (masked) {
+            x = v_less(seen, v_set((float)(key + r)), x, v_set(-1e32f / factor));
+            v_store(at, x);
+        }
         most = v_max(x, most);
     }
+    most = v_max(most * times, before);
     for (int r = 0; r < rows; r += pairs ? 2 : 1) {
         const float *at = scores + (size_t)r * NR + j;
-        vf p = v_exp(v_load(at) - most), next = v_set(0);
-        if (pairs && r + 1 < rows) next = v_exp(v_load(at + NR) - most);
+        vf p = v_exp2(v_fma(v_load(at), times, -most)), next = v_set(0);
+        if (pairs && r + 1 < rows) next = v_exp2(v_fma(v_load(at + NR), times, -most));
         sum = sum + (p + next);
         v_store(scores + (size_t)(pairs ? r / 2 : r) * NR + j, pairs ? v_pair(p, next) : p);
     }
-    vf fade = v_exp(before - most);
+    vf fade = v_exp2(before - most);
     v_store(s->most + j, most);
     v_store(s->sum + j, v_fma(v_load(s->sum + j), fade, sum));
+    if (!v_any_less(before, most)) return; /* every fade is 1 */
     for (int c = 0; c < head_dim; c++) {
         float *at = out + (size_t)c * NR + j;
         v_store(at, v_load(at) * fade);
@@ -188,10 +198,11 @@ INLINE void soften_lanes(struct softmax *s, float *scores, int j, int rows, int 
 
 static void soften(struct softmax *s, float *scores, int rows, int key, bool masked, float scale,
                    bool pairs, float *out, int head_dim) {
+    float factor = scale * (float)LOG2_E;
     for (int j = 0; j < NR; j += V) {
         if (HAS_PAIRS && pairs)
-            soften_lanes(s, scores, j, rows, key, masked, scale, true, out, head_dim);
-        else soften_lanes(s, scores, j, rows, key, masked, scale, false, out, head_dim);
+            soften_lanes(s, scores, j, rows, key, masked, factor, true, out, head_dim);
+        else soften_lanes(s, scores, j, rows, key, masked, factor, false, out, head_dim);
     }
 }
 
@@ -203,7 +214,7 @@ static void finish(const struct attending *t, const struct span *s, int panel,
     for (int i = 0; i < count; i++) {
         bool any = soft->sum[i] > 0 || soft->sum[i] != soft->sum[i]; /* a NaN is passed on */
         scale[i] = any ? 1 / soft->sum[i] : 0;
-        float lse = any ? (float)((double)soft->most[i] + log_of((double)soft->sum[i])) : -INFINITY;
+        float lse = any ? (float)((double)soft->most[i] / LOG2_E + log_of((double)soft->sum[i])) : -INFINITY;
         if (t->lse) t->lse[(size_t)(row + i) * (size_t)t->a.heads + (size_t)head] = lse;
     }
     store_lanes(t->o, row, count, head, t->a.head_dim, out, scale);
@@ -227,11 +238,12 @@ static void forward_part(void *arg, int part, int thread) {
     int hd = t->a.head_dim, units = units_of(hd, t->pairs), panels = s.heads * s.panels_each;
     int start = t->sk.start[s.seq], last = cpu_least(s.keys, s.first + s.count + s.shift);
     struct softmax soft[PANELS];
-    float *right = cpu_scratch(t->d, thread), *out = right + PANELS * HD * NR,
-          *scores = out + PANELS * HD * NR;
+    size_t panel = panel_of(t);
+    float *right = cpu_scratch(t->d, thread), *out = right + PANELS * panel,
+          *scores = out + PANELS * panel;
     float *keys = scores + BK * NR, *values = keys + BK * HD;
     pack_lanes(t, &s, t->q, t->sq.start[s.seq], false, right);
-    memset(out, 0, sizeof *out * (size_t)panels * HD * NR);
+    memset(out, 0, sizeof *out * (size_t)panels * panel);
     for (int p = 0; p < panels; p++) {
         for (int i = 0; i < NR; i++) soft[p].most[i] = -1e30f, soft[p].sum[i] = 0;
         count_up(soft[p].last_seen, s.first + p % s.panels_each * NR + s.shift);
@@ -246,15 +258,15 @@ static void forward_part(void *arg, int part, int thread) {
             int from = s.first + p % s.panels_each * NR,
                 rows = cpu_least(count, from + NR + s.shift - key);
             if (rows <= 0) continue;
-            float *sums = out + (size_t)p * HD * NR;
-            scores_of(&left, rows, t->pairs, right + (size_t)p * (size_t)units * NR, scores);
+            float *sums = out + (size_t)p * panel;
+            scores_of(&left, 0, rows, t->pairs, right + (size_t)p * (size_t)units * NR, scores);
             bool masked = key + rows - 1 > from + s.shift;
             soften(&soft[p], scores, rows, key, masked, t->a.scale, t->pairs, sums, hd);
             add_tiles(hd, units_of(rows, t->pairs), units_of(count, t->pairs), t->pairs, values,
                       scores, sums);
         }
     }
-    for (int p = 0; p < panels; p++) finish(t, &s, p, &soft[p], out + (size_t)p * HD * NR);
+    for (int p = 0; p < panels; p++) finish(t, &s, p, &soft[p], out + (size_t)p * panel);
 }
 
 static float dot_row(const void *a, enum dtype ta, const void *b, enum dtype tb, int n) {
@@ -372,19 +384,23 @@ static struct back back_of(const struct attending *t, int thread) {
 /* One row of scores becomes p and one of grads ds = p (dp - dot); ds also goes to the rows. */
 INLINE void grade_row(const struct back *b, int r, int j, vf seen, vf scale, vf lse, vf dot,
                       vf query, vf *p, vf *ds) {
-    vf x = v_exp(v_fma(v_load(b->scores + (size_t)r * NR + j), scale, lse));
+    vf x = v_exp2(v_fma(v_load(b->scores + (size_t)r * NR + j), scale, lse));
     *p = v_less(query, seen, x, v_set(0));
     *ds = *p * (v_load(b->grads + (size_t)r * NR + j) - dot);
 }
 
-/* Scores and gradients of a block of queries become right panels of dv and dk, and rows of dq. */
-INLINE void grade(const struct attending *t, const struct back *b, int panel, int count, int row,
-                  int query, int head, bool pairs) {
-    vf scale = v_set(t->a.scale);
-    for (int r = 0; r < count; r += pairs ? 2 : 1) {
+/* Scores and gradients of a block of queries, from the `first` on, become right panels of dv and dk,
+ * and rows of dq; the queries before see no key of the panel. */
+INLINE void grade(const struct attending *t, const struct back *b, int panel, int first, int count,
+                  int row, int query, int head, bool pairs) {
+    vf scale = v_set(t->a.scale * (float)LOG2_E);
+    for (int r = 0; r < first; r++)
+        memset((char *)b->rows + ((size_t)r * PANELS + (size_t)panel) * NR * (pairs ? 2 : 4), 0,
+               NR * (pairs ? 2 : 4));
+    for (int r = first; r < count; r += pairs ? 2 : 1) {
         size_t at = (size_t)(row + r) * (size_t)t->a.heads + (size_t)head;
         size_t next = r + 1 < count ? at + (size_t)t->a.heads : at;
-        vf lse[2] = {v_set(-t->lse[at]), v_set(-t->lse[next])};
+        vf lse[2] = {v_set(t->lse[at] * -(float)LOG2_E), v_set(t->lse[next] * -(float)LOG2_E)};
         vf dot[2] = {v_set(t->dots[at]), v_set(t->dots[next])};
         for (int j = 0; j < NR; j += V) {
             vf seen = v_load(b->lane[panel] + j), p[2] = {v_set(0), v_set(0)}, ds[2] = {p[0], p[0]};
@@ -436,12 +452,14 @@ static void pass_queries(const struct attending *t, const struct back *b, int he
     pack_left(b->g_natural, &g_natural, 0, hd, 0, count, t->pairs);
     for (int p = 0; p < b->panels && query + count > b->first + p * NR; p++, seen++) {
         size_t right = (size_t)p * (size_t)units * NR, sums = (size_t)p * panel_of(t);
-        scores_of(&ql, count, t->pairs, b->k_right + right, b->scores);
-        scores_of(&gl, count, t->pairs, b->v_right + right, b->grads);
-        if (HAS_PAIRS && t->pairs) grade(t, b, p, count, row, query, head, true);
-        else grade(t, b, p, count, row, query, head, false);
-        add_tiles(hd, all, all, t->pairs, b->g_natural, b->scores, b->dv + sums);
-        add_tiles(hd, all, all, t->pairs, b->q_natural, b->grads, b->dk + sums);
+        int first = cpu_most(0, b->first + p * NR - query) / MR * MR, begin = units_of(first, t->pairs);
+        scores_of(&ql, first, count, t->pairs, b->k_right + right, b->scores);
+        scores_of(&gl, first, count, t->pairs, b->v_right + right, b->grads);
+        if (HAS_PAIRS && t->pairs) grade(t, b, p, first, count, row, query, head, true);
+        else grade(t, b, p, first, count, row, query, head, false);
+        size_t skipped = (size_t)begin * MR, rows = (size_t)begin * NR;
+        add_tiles(hd, all - begin, all, t->pairs, b->g_natural + skipped, b->scores + rows, b->dv + sums);
+        add_tiles(hd, all - begin, all, t->pairs, b->q_natural + skipped, b->grads + rows, b->dk + sums);
     }
     add_queries(t, b, row, count, head, seen);
 }

@@ -58,6 +58,7 @@ static inline void *cpu_row(struct mat m, int row) {
     return (char *)m.p + (size_t)row * (size_t)m.ld * (m.t == BF16 ? 2 : 4);
 }
 static inline int cpu_least(int a, int b) { return a < b ? a : b; }
+static inline int cpu_most(int a, int b) { return a > b ? a : b; }
 static inline int64_t cpu_bytes(struct mat m) {
     return (int64_t)m.rows * m.cols * (m.t == BF16 ? 2 : 4);
 }

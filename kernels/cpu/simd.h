@@ -24,6 +24,7 @@ INLINE vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 INLINE vf v_less(vf x, vf y, vf a, vf b) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), a, b);
 }
+INLINE bool v_any_less(vf x, vf y) { return _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ) != 0; }
 INLINE vf v_round(vf a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -81,6 +82,9 @@ INLINE vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 INLINE vf v_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 INLINE vf v_less(vf x, vf y, vf a, vf b) {
     return _mm256_blendv_ps(a, b, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
+}
+INLINE bool v_any_less(vf x, vf y) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_LT_OQ)) != 0;
 }
 INLINE vf v_round(vf a) {
     return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -212,6 +216,27 @@ INLINE vf v_exp(vf x) {
     p = v_fma(p, r, v_set(5.0000001201e-1f));
     p = v_fma(p, r * r, r + v_set(1));
     return v_less(x, v_set(-87.3f), v_scale2(p, n), v_set(0));
+}
+
+/* 2^x within 1.7e-7 of it, for a softmax, whose x are at most about 0 (up to 127 is right): a minimax
+ * polynomial of degree 5 with p(0) = 1. 0 where a float would be subnormal (AVX-512: where it would be
+ * 0; threads take subnormal numbers as 0); NaN stays NaN. */
+INLINE vf v_exp2(vf x) {
+#ifdef __AVX512F__
+    vf c = v_max(v_set(-200), x), n = v_round(c), f = c - n; /* scalef knows what is too small */
+#else
+    vf c = v_max(v_set(-126), v_min(v_set(127), x)), n = v_round(c), f = c - n;
+#endif
+    vf p = v_fma(v_set(1.32647273e-3f), f, v_set(9.67151279e-3f));
+    p = v_fma(p, f, v_set(5.55073374e-2f));
+    p = v_fma(p, f, v_set(2.40222421e-1f));
+    p = v_fma(p, f, v_set(6.93146978e-1f));
+    p = v_fma(p, f, v_set(1));
+#ifdef __AVX512F__
+    return v_scale2(p, n);
+#else
+    return v_less(x, v_set(-126), v_scale2(p, n), v_set(0));
+#endif
 }
 
 /* ln x for a finite x > 0, in double: x = 2^e m with m near 1, ln m = 2 artanh((m - 1) / (m + 1)).

@@ -190,7 +190,12 @@ INLINE const void *factor_at(const struct factor *f, int line, int at) {
 
 /* Two vectors of floats as V pairs (first, second), rounded to BF16. */
 INLINE vf v_pair(vf first, vf second) {
-#ifdef __AVX512F__
+#ifdef __AVX512BF16__
+    const __m512i turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+                                           23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+    return _mm512_castsi512_ps(_mm512_permutexvar_epi16(turns, both));
+#elif defined __AVX512F__
     __m512i low = _mm512_cvtepu16_epi32(v_narrow16(first)),
             high = _mm512_cvtepu16_epi32(v_narrow16(second));
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));

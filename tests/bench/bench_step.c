@@ -120,9 +120,10 @@ struct bench {
 /* As the planner chooses them. */
 static int loss_rows(int vocab, int rows)
 {
-    int n = (64 << 20) / (vocab * 4) / 64 * 64;
-    n = n > 1024 ? 1024 : n < 64 ? 64 : n;
-    return n < rows ? n : rows;
+    int most = (128 << 20) / (vocab * 4) / 64 * 64;
+    most = most > 1024 ? 1024 : most < 64 ? 64 : most;
+    int slices = (rows + most - 1) / most;
+    return slices < 2 ? rows : ((rows + slices - 1) / slices + 15) / 16 * 16;
 }
 
 static void bench_open(struct bench *b, const char *dir, enum dtype compute, const struct kernels *k)
