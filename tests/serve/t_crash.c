@@ -250,6 +250,25 @@ static void look(bool said)
     arena_drop(&a);
 }
 
+/* A file that was replaced is the old one or the new one, whole. */
+#define OLD "what stood there before"
+#define NEW_TEXT "what stands there now, which is longer"
+
+static void look_replaced(bool said)
+{
+    struct arena a = arena_make(0);
+    struct err err = {.text = ""};
+    struct text now = {0};
+    bool there = file_read(&now, path_join(&a, scene, "file"), 1 << 20, &a, &err);
+    found.states++;
+    found.broken += !there || (!text_is(now, OLD) && !text_is(now, NEW_TEXT));
+    found.not_durable += said && !(there && text_is(now, NEW_TEXT));
+    if (!dir_remove(scene, &err)) abort();
+    arena_drop(&a);
+}
+
+static void (*looks)(bool said) = look;
+
 static uint64_t seen[STATES_MOST];
 static int n_seen;
 
@@ -282,7 +301,7 @@ static void choose(const struct disk *d, int dir, int k[DIRS_MOST], bool said)
         if (!is_new(d, k, (enum content)as, said)) continue;
         struct arena_mark mark = arena_mark(&t.a);
         write_dir(d, 0, scene, k, (enum content)as);
-        look(said);
+        looks(said);
         arena_back(&t.a, mark);
     }
 }
@@ -328,6 +347,31 @@ static void record(int without)
     arena_drop(&a);
 }
 
+static void record_replaced(int without)
+{
+    struct arena a = arena_make(0);
+    struct err err;
+    const char *file = path_join(&a, run, "file");
+    if (path_exists(run) && !dir_remove(run, &err)) fail_msg("%s", err.text);
+    if (!dir_make(run, &err)) fail_msg("%s", err.text);
+    n_ops = syncs = 0;
+    drop_sync = -1;
+    watched = run;
+    sys.watch = remember;
+    sys_begin();
+    if (!file_replace(file, TEXT(OLD), &err)) fail_msg("%s", err.text);
+    begun = n_ops;
+    syncs = 0;
+    drop_sync = without;
+    if (!file_replace(file, TEXT(NEW_TEXT), &err)) fail_msg("%s", err.text);
+    said_at = n_ops;
+    sys_end();
+    sys.watch = NULL;
+    arena_drop(&a);
+}
+
+static void (*records)(int without) = record;
+
 static int bad(const struct findings *f) { return f->broken + f->lost + f->not_durable + f->stuck; }
 
 /* What a cut after each op of the save may leave; what was before it lies on the disk since
@@ -335,7 +379,7 @@ static int bad(const struct findings *f) { return f->broken + f->lost + f->not_d
 static struct findings explore(int without, bool until_found)
 {
     struct arena_mark mark = arena_mark(&t.a);
-    record(without);
+    records(without);
     found = (struct findings){0};
     disk = (struct disk){.n_dirs = 1};
     n_seen = 0;
@@ -381,6 +425,23 @@ static void without_any_one_sync_something_is_found(void **state)
     }
 }
 
+static void a_file_that_is_replaced_is_the_old_or_the_new_one(void **state)
+{
+    (void)state;
+    records = record_replaced;
+    looks = look_replaced;
+    struct findings f = explore(-1, false);
+    print("a file replaced", f);
+    assert_true(f.states >= 5);
+    assert_int_equal(bad(&f), 0);
+    int all = syncs;
+    assert_int_equal(all, 2);
+    for (int i = 0; i < all; i++) {
+        f = explore(i, true);
+        assert_true(bad(&f) > 0);
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -407,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_power_cut_at_any_moment_loses_nothing),
         cmocka_unit_test(without_any_one_sync_something_is_found),
+        cmocka_unit_test(a_file_that_is_replaced_is_the_old_or_the_new_one),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
