@@ -442,6 +442,35 @@ static void a_file_that_is_replaced_is_the_old_or_the_new_one(void **state)
     }
 }
 
+/* A state, and that something was saved, is on the disk before the next thing happens: after a cut
+ * the log may not know less than the checkpoints. */
+static void a_state_is_synced_as_it_is_written(void **state)
+{
+    struct arena a = arena_make(0);
+    struct journal j = JOURNAL_CLOSED;
+    struct err err;
+    int written = -1, synced = -1;
+    (void)state;
+    if (path_exists(run) && !dir_remove(run, &err)) fail_msg("%s", err.text);
+    if (!dir_make(run, &err) || !journal_open(&j, run, &a, &err)) fail_msg("%s", err.text);
+    n_ops = syncs = 0;
+    drop_sync = -1;
+    watched = run;
+    sys.watch = remember;
+    sys_begin();
+    journal_state(&j, RUN_TRAINING, 3, "as it is said");
+    sys_end();
+    sys.watch = NULL;
+    for (int i = 0; i < n_ops; i++) {
+        if (strcmp(ops[i].path, "/events.jsonl") != 0) continue;
+        if (ops[i].call == CALL_WRITE) written = i;
+        if (ops[i].call == CALL_FSYNC) synced = i;
+    }
+    journal_close(&j);
+    arena_drop(&a);
+    assert_true(written >= 0 && synced > written);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -469,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_power_cut_at_any_moment_loses_nothing),
         cmocka_unit_test(without_any_one_sync_something_is_found),
         cmocka_unit_test(a_file_that_is_replaced_is_the_old_or_the_new_one),
+        cmocka_unit_test(a_state_is_synced_as_it_is_written),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

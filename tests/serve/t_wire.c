@@ -15,10 +15,11 @@ static int setup(void **state)
     int in[2], out[2];
     (void)state;
     a = arena_make(0);
-    if (pipe2(in, O_CLOEXEC | O_NONBLOCK) != 0 || pipe2(out, O_CLOEXEC | O_NONBLOCK) != 0)
-        return -1;
+    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) return -1;
     far[1] = in[1];
-    far[0] = out[0];
+    far[0] = out[0]; /* the wire sees to its own side */
+    for (int i = 0; i < 2; i++)
+        if (fcntl(far[i], F_SETFL, O_NONBLOCK | fcntl(far[i], F_GETFL)) != 0) return -1;
     w = wire_make(in[0], out[1], &a);
     return 0;
 }
