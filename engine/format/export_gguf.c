@@ -271,13 +271,16 @@ static void list_tensors(struct exporting *x)
 
 static bool write_beside(struct exporting *x)
 {
+    unlink(x->beside);
     x->fd = open(x->beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (x->fd < 0) return fail_errno(x->err, "cannot create %s", x->beside);
     bool ok = write_all(x);
     if (close(x->fd) != 0 && ok) ok = fail_errno(x->err, "cannot close %s", x->beside);
     ok = ok && rename_new(x->beside, x->file, x->err);
     if (!ok) unlink(x->beside);
-    return ok && dir_sync(path_dir(x->a, x->file), x->err);
+    if (!ok || dir_sync(path_dir(x->a, x->file), x->err)) return ok;
+    unlink(x->file); /* who is told that it failed gives the same command again */
+    return false;
 }
 
 bool export_gguf(const char *dir, const char *file, enum tensor_type type, struct arena *a, struct err *err)

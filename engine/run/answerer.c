@@ -1,5 +1,5 @@
 /* answerer.c - a model opened to answer or to be measured, whatever it was named by. */
-#include "engine/run/run.h"
+#include "engine/run/checkpoint.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,12 +29,15 @@ static bool adapter_of(struct named *out, const char *dir, const struct places *
 static bool run_of(struct named *out, const char *run, const struct places *places, struct arena *a,
                    struct err *err)
 {
-    struct checkpoint *list;
-    int n;
-    if (!checkpoint_list(&list, &n, run, false, a, err)) return false;
-    if (n == 0) return fail(err, "run %s has no checkpoint yet", path_base(run));
-    if (!adapter_of(out, list[0].path, places, a, err)) return false;
-    if (list[0].adapter && out->adapter) out->base = list[0].base;
+    struct checkpoint c;
+    struct err damage;
+    bool found = checkpoint_newest(&c, run, VERIFY_MODEL, a, &damage);
+    if (damage.text[0])
+        return fail(err, "%s%s%s", damage.text, found ? "; the one before it can be named: " : "",
+                    found ? c.path : "");
+    if (!found) return fail(err, "run %s has no checkpoint yet", path_base(run));
+    if (!adapter_of(out, c.path, places, a, err)) return false;
+    if (c.adapter && out->adapter) out->base = c.base;
     out->run = run;
     return true;
 }
@@ -48,6 +51,13 @@ static bool resolve(struct named *out, const char *spec, const struct places *pl
     if (path_exists(path_join(a, spec, "adapter_config.json")))
         return adapter_of(out, spec, places, a, err);
     return models_find(&dir, spec, NULL, places, a, err) && adapter_of(out, dir, places, a, err);
+}
+
+/* A folder that says what it must be is checked against that. */
+static bool is_whole(const char *dir, struct arena *a, struct err *err)
+{
+    return !dir || !path_exists(path_join(a, dir, MANIFEST)) ||
+           checkpoint_verify(dir, VERIFY_MODEL, a, err);
 }
 
 static bool device_for(struct answerer *x, const struct answerer_options *o, const struct places *p,
@@ -115,6 +125,8 @@ bool answerer_open(struct answerer *x, const char *spec, const struct answerer_o
     *x = (struct answerer){.name = spec};
     if (!resolve(&named, spec, places, a, err)) return false;
     if (o->adapter) named.adapter = o->adapter;
+    bool known = named.run && !o->adapter; /* it was checked when it was found */
+    if (!known && (!is_whole(named.base, a, err) || !is_whole(named.adapter, a, err))) return false;
     const char *base_said;
     if (!model_config_read(&x->config, named.base, a, err)) return false;
     if (named.adapter && !adapter_read(&training.lora, &base_said, named.adapter, a, err))

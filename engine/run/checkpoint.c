@@ -8,7 +8,8 @@
  *   train.json                       the manifest (manifest.c), written last
  *
  * Order is the promise: everything is written into ckpt/.tmp-STEP-PID and synced, then the manifest
- * with its folder, then the folder is renamed and its parent synced. Only then is it called saved. */
+ * with its folder, then the folder is renamed and its parent synced. Only then is it called saved.
+ */
 #include "engine/run/checkpoint.h"
 #include "engine/format/json.h"
 #include <errno.h>
@@ -41,7 +42,7 @@ static bool hash_is(int fd, int64_t size, struct text want, const char *path, st
     return ok;
 }
 
-static bool file_is_whole(const char *dir, const struct json *f, bool verify, struct arena *a,
+static bool file_is_whole(const char *dir, const struct json *f, enum verify v, struct arena *a,
                           struct err *err)
 {
     struct text name = {0}, want = {0};
@@ -56,19 +57,37 @@ static bool file_is_whole(const char *dir, const struct json *f, bool verify, st
     if (!file_open(&fd, &size, path, err)) return false;
     bool ok = size == bytes || fail(err, "%s has %lld bytes and %s lists %lld", path,
                                     (long long)size, MANIFEST, (long long)bytes);
-    ok = ok && (!verify || hash_is(fd, size, want, path, err));
+    bool wanted = v == VERIFY_ALL || (v == VERIFY_MODEL && !text_is(name, "training.safetensors"));
+    ok = ok && (!wanted || hash_is(fd, size, want, path, err));
     close(fd);
     return ok;
 }
 
+static bool folder_is_whole(struct manifest *m, const char *dir, enum verify v, struct arena *a,
+                            struct err *err)
+{
+    if (!manifest_read(m, dir, a, err)) return false;
+    for (int i = 0; i < m->files->n; i++)
+        if (!file_is_whole(dir, &m->files->items[i], v, a, err)) return false;
+    return true;
+}
+
+bool checkpoint_verify(const char *dir, enum verify v, struct arena *a, struct err *err)
+{
+    struct manifest m;
+    return folder_is_whole(&m, dir, v, a, err);
+}
+
+/* An adapter's base is as much a part of it where it is a checkpoint of this run. */
 static bool checkpoint_read(struct checkpoint *c, const char *run_dir, const char *name,
-                            bool verify, struct arena *a, struct err *err)
+                            enum verify v, struct arena *a, struct err *err)
 {
     struct manifest m;
     const char *path = arena_printf(a, "%s/ckpt/%s", run_dir, name);
-    if (!manifest_read(&m, path, a, err)) return false;
-    for (int i = 0; i < m.files->n; i++)
-        if (!file_is_whole(path, &m.files->items[i], verify, a, err)) return false;
+    if (!folder_is_whole(&m, path, v, a, err)) return false;
+    if (v != VERIFY_SIZES && m.base[0] && m.base[0] != '/' &&
+        !checkpoint_verify(path_join(a, run_dir, m.base), VERIFY_MODEL, a, err))
+        return fail_in(err, "the base of checkpoint %s", name);
     *c = (struct checkpoint){.name = name,
                              .path = path,
                              .step = m.progress.step,
@@ -108,8 +127,8 @@ bool checkpoint_list(struct checkpoint **out, int *n, const char *run_dir, bool 
     for (int i = 0; i < all; i++) {
         struct checkpoint c;
         struct err why;
-        if (!is_number(names[i]) || !checkpoint_read(&c, run_dir, names[i], verify, a, &why))
-            continue;
+        enum verify v = verify ? VERIFY_ALL : VERIFY_SIZES;
+        if (!is_number(names[i]) || !checkpoint_read(&c, run_dir, names[i], v, a, &why)) continue;
         ROOM(a, list, *n, cap);
         list[(*n)++] = c;
     }
@@ -118,7 +137,7 @@ bool checkpoint_list(struct checkpoint **out, int *n, const char *run_dir, bool 
     return true;
 }
 
-bool checkpoint_newest(struct checkpoint *out, const char *run_dir, struct arena *a,
+bool checkpoint_newest(struct checkpoint *out, const char *run_dir, enum verify v, struct arena *a,
                        struct err *damage)
 {
     char **names;
@@ -133,7 +152,7 @@ bool checkpoint_newest(struct checkpoint *out, const char *run_dir, struct arena
             if (is_number(names[i]) && (best < 0 || step_named(names[i]) > step_named(names[best])))
                 best = i;
         if (best < 0) return false;
-        if (checkpoint_read(out, run_dir, names[best], true, a, &why)) return true;
+        if (checkpoint_read(out, run_dir, names[best], v, a, &why)) return true;
         if (!damage->text[0]) *damage = why;
         names[best] = "";
     }
@@ -162,7 +181,7 @@ static bool make_way(const char *final, const char *run_dir, bool *there, struct
     struct err broken;
     *there = false;
     if (!path_exists(final)) return true;
-    *there = checkpoint_read(&same, run_dir, path_base(final), true, a, &broken);
+    *there = checkpoint_read(&same, run_dir, path_base(final), VERIFY_ALL, a, &broken);
     if (*there) return true;
     const char *aside =
         arena_printf(a, "%s/ckpt/.bad-%s-%d", run_dir, path_base(final), (int)getpid());

@@ -51,9 +51,13 @@ bool checkpoint_save(const struct checkpoint_job *job, struct model *m, int64_t 
  * they are not counted and left alone. */
 bool checkpoint_rotate(const char *run_dir, int64_t newest, int limit, bool keep_best, const char *needed,
                        struct arena *a, struct err *err);
-/* The newest that verifies, every hash of it; false: there is none. *damage: what is wrong with the first that was
- * passed over, text[0] == 0 where none was. */
-bool checkpoint_newest(struct checkpoint *out, const char *run_dir, struct arena *a, struct err *damage);
+/* Sizes and names always; hashes of all but training.safetensors (who answers does not read it), or of all. */
+enum verify { VERIFY_SIZES, VERIFY_MODEL, VERIFY_ALL };
+/* The newest that verifies; false: there is none. *damage: what is wrong with the first that was passed over,
+ * text[0] == 0 where none was. */
+bool checkpoint_newest(struct checkpoint *out, const char *run_dir, enum verify v, struct arena *a, struct err *damage);
+/* A checkpoint's folder against its manifest. */
+bool checkpoint_verify(const char *dir, enum verify v, struct arena *a, struct err *err);
 
 /* train.json, the manifest: written last, with a hash of itself (manifest.c). */
 #define MANIFEST "train.json"

@@ -129,7 +129,10 @@ static bool merged(struct answerer *x, const char *dir, const char *beside,
                                                 : T_BF16,
                                 a, err))
         return false;
-    if (!publish(beside, dir, err)) return false;
+    if (!publish(beside, dir, err)) {
+        if (o->gguf) unlink(o->gguf); /* both or none, and the same command works again */
+        return false;
+    }
     buf_printf(report,
                "wrote %s (%s, %s parameters); loaded again, logits differ by %.2g at most\n", dir,
                tensor_type_name(type), text_count((char[32]){0}, x->config.parameters), most);
@@ -156,6 +159,7 @@ bool run_export(const char *spec, const char *dir, const struct export_options *
         .backend = o->backend, .dtype = "fp32", .context = PROBE_ROWS * 2, .rows = PROBE_ROWS};
     const char *beside = arena_printf(a, "%s.tmp-%d", dir, (int)getpid());
     if (path_exists(dir)) return fail(err, "%s exists already; name a new folder", dir);
+    if (path_exists(beside) && !dir_remove(beside, err)) return false; /* of one that failed */
     bool ok = answerer_open(&x, spec, &how, places, a, err) && dir_make(beside, err) &&
               (o->adapter_only ? adapter_alone(&x, dir, beside, report, a, err)
                                : merged(&x, dir, beside, o, places, report, a, err));

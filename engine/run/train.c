@@ -159,7 +159,7 @@ static bool resume_point(struct train *t, bool again, struct err *err)
     struct err damage;
     t->at = (struct progress){.best = NAN, .validation = NAN};
     t->maker = maker_of(t->dir, &t->in.plan, &t->machine.device, t->places, t->a);
-    bool found = checkpoint_newest(&t->last, t->dir, t->a, &damage);
+    bool found = checkpoint_newest(&t->last, t->dir, VERIFY_ALL, t->a, &damage);
     if (damage.text[0] && !found)
         return fail(
             err, "no checkpoint can be used: %s. To begin again from step 0 remove %s/ckpt first",

@@ -1,68 +1,6 @@
-/* tiny.c - writes a model folder small enough that a run takes a moment: `tiny DIR [LAYERS]`. Two
- * layers, or so many up to six, of width 32, plain bytes as its vocabulary and one end token;
- * weights are a function of their place. */
-#include "engine/base/base.h"
-#include "engine/format/safetensors.h"
+/* tiny.c - writes a model folder for the tests of whole runs: `tiny DIR [LAYERS]`. */
+#include "tests/run/tiny_model.h"
 #include <stdio.h>
-#include <string.h>
-
-enum { DIM = 32, FFN = 64, LAYERS_MOST = 6, KV = 16, VOCAB = 257 };
-
-#define CONFIG                                                                                     \
-    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_size\": 32, " \
-    "\"intermediate_size\": 64,\n"                                                                 \
-    " \"num_hidden_layers\": %d, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, "         \
-    "\"vocab_size\": 257,\n"                                                                       \
-    " \"max_position_embeddings\": 256, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, "         \
-    "\"hidden_act\": \"silu\",\n"                                                                  \
-    " \"tie_word_embeddings\": true, \"eos_token_id\": 256, \"torch_dtype\": \"bfloat16\"}\n"
-static const char tokenizer[] = "{\"model\": {\"type\": \"bytes\"}, \"added_tokens\": [{\"id\": "
-                                "256, \"content\": \"<|end|>\", \"special\": true}]}\n";
-static const char tokenizer_config[] = "{\"eos_token\": \"<|end|>\"}\n";
-
-static int add(struct tensor_row *rows, int n, const char *name, int64_t out, int64_t in)
-{
-    rows[n] =
-        (struct tensor_row){.name = name, .type = T_BF16, .rank = in ? 2 : 1, .dims = {out, in}};
-    return n + 1;
-}
-
-static int list(struct tensor_row *rows, int layers, struct arena *a)
-{
-    static const struct {
-        const char *name;
-        int out, in;
-    } block[] = {{"input_layernorm", DIM, 0},          {"mlp.down_proj", DIM, FFN},
-                 {"mlp.gate_proj", FFN, DIM},          {"mlp.up_proj", FFN, DIM},
-                 {"post_attention_layernorm", DIM, 0}, {"self_attn.k_proj", KV, DIM},
-                 {"self_attn.o_proj", DIM, DIM},       {"self_attn.q_proj", DIM, DIM},
-                 {"self_attn.v_proj", KV, DIM}};
-    int n = add(rows, 0, "model.embed_tokens.weight", VOCAB, DIM);
-    for (int l = 0; l < layers; l++)
-        for (size_t i = 0; i < COUNT(block); i++)
-            n = add(rows, n, arena_printf(a, "model.layers.%d.%s.weight", l, block[i].name),
-                    block[i].out, block[i].in);
-    return add(rows, n, "model.norm.weight", DIM, 0);
-}
-
-static bool write_weights(const char *path, int layers, struct arena *a, struct err *err)
-{
-    struct tensor_row rows[64];
-    struct tensors_writer *w;
-    int64_t bytes;
-    char hash[33];
-    float values[VOCAB * DIM];
-    int n = list(rows, layers, a);
-    if (!tensors_create(&w, path, rows, n, NULL, 0, a, err)) return false;
-    for (int i = 0; i < n; i++) {
-        int64_t count = rows[i].dims[0] * (rows[i].rank == 2 ? rows[i].dims[1] : 1);
-        for (int64_t k = 0; k < count; k++)
-            values[k] =
-                rows[i].rank == 1 ? 1 : (float)(0.16 * (rand_unit((uint64_t)i, (uint64_t)k) - 0.5));
-        if (!tensors_write_f32(w, values, count, err)) return false;
-    }
-    return tensors_finish(w, &bytes, hash, err);
-}
 
 int main(int argc, char **argv)
 {
@@ -70,13 +8,7 @@ int main(int argc, char **argv)
     struct err err;
     int layers = argc > 2 ? argv[2][0] - '0' : 2;
     if (argc < 2 || layers < 1 || layers > LAYERS_MOST) return 2;
-    const char *text = arena_printf(&a, CONFIG, layers);
-    bool ok = dir_make(argv[1], &err) &&
-              write_weights(path_join(&a, argv[1], "model.safetensors"), layers, &a, &err) &&
-              file_replace(path_join(&a, argv[1], "config.json"), text_of(text), &err) &&
-              file_replace(path_join(&a, argv[1], "tokenizer.json"), text_of(tokenizer), &err) &&
-              file_replace(path_join(&a, argv[1], "tokenizer_config.json"),
-                           text_of(tokenizer_config), &err);
+    bool ok = tiny_write(argv[1], layers, &a, &err);
     if (!ok) fprintf(stderr, "%s\n", err.text);
     arena_drop(&a);
     return !ok;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,6 +29,7 @@ enum call {
     CALL_FSYNC,
     CALL_CLOSE,
     CALL_RENAME,
+    CALL_MMAP,
     CALL_MALLOC, /* those a sweep walks through */
     CALL_MKDIR,
     CALL_UNLINK,
@@ -37,9 +39,9 @@ enum call {
     CALL_BIND,
     CALLS
 };
-static const char *const call_names[CALLS] = {"open",     "read",   "write", "fsync",  "close",
-                                              "rename",   "malloc", "mkdir", "unlink", "rmdir",
-                                              "truncate", "flock",  "bind"};
+static const char *const call_names[CALLS] = {"open",   "read",     "write",  "fsync", "close",
+                                              "rename", "mmap",     "malloc", "mkdir", "unlink",
+                                              "rmdir",  "truncate", "flock",  "bind"};
 enum how { HOW_FAIL, HOW_FAIL_ON, HOW_SHORT, HOW_KILL, HOW_KILL_HALF };
 
 static struct {
@@ -256,6 +258,12 @@ int sys_bind(int fd, const void *a, socklen_t n)
 #define SYS_SANITIZED 0
 #endif
 #if !SYS_SANITIZED /* they have their own */
+void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t from)
+{
+    if (sys_fails(CALL_MMAP)) return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, at, n, protection, flags, fd, from);
+}
+
 void *__libc_malloc(size_t n);
 void *__libc_memalign(size_t align, size_t n);
 void *sys_malloc(size_t n) __asm__("malloc");

@@ -231,7 +231,7 @@ static void look(bool said)
     struct err err = {.text = ""};
     struct checkpoint c;
     int64_t bytes;
-    bool there = checkpoint_newest(&c, scene, &a, &err);
+    bool there = checkpoint_newest(&c, scene, VERIFY_ALL, &a, &err);
     found.states++;
     found.broken += broken_names(&a) > 0;
     found.lost += !there || (c.step != 10 && c.step != 20);
@@ -244,7 +244,7 @@ static void look(bool said)
                                  .progress = {.step = 30, .best = NAN, .validation = NAN}};
     for (int i = 0; i < MAKER_FACTS; i++) job.maker.fact[i] = "";
     bool next = checkpoint_save(&job, t.m, &bytes, &a, &err) &&
-                checkpoint_newest(&c, scene, &a, &err) && c.step == 30;
+                checkpoint_newest(&c, scene, VERIFY_ALL, &a, &err) && c.step == 30;
     found.stuck += !next;
     if (!dir_remove(scene, &err)) abort();
     arena_drop(&a);

@@ -1,39 +1,14 @@
 /* t_faults.c - whatever call fails, however: nothing good is lost, nothing broken has a final name,
- * nobody is told "saved" who should not be, and the next try works.
- *
- * Every scenario is the real code in a child process; every call of it is made to fail once in
- * every way (errno, from then on, short, kill -9 before it and half-way through it). The parent
- * looks at what is on the disk, then lets the scenario go through undisturbed. Each row says how
- * many points it hit, and must hit as many as it is worth. */
+ * nobody is told "saved" who should not be, and the next try works. The parts of a run one by one;
+ * t_lives.c has runs as wholes. */
 #include "tests/model/tiny.h"
-#include "tests/serve/system.h"
+#include "tests/serve/sweep.h"
 #include "engine/run/checkpoint.h"
 #include "engine/serve/launch.h"
 #include "engine/serve/wire.h"
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 
 enum { LINES_BEFORE = 3, LINES_MORE = 6 };
 
-/* What a child says to its parent, in memory that both see. */
-static struct said {
-    int hit, ok, held;
-    long seen[CALLS];
-    char hash[33], text[1024];
-} * said;
-
-struct scenario {
-    const char *name;
-    bool forks;       /* it keeps something until its process ends */
-    int saved_before; /* checkpoints there are before: steps 10, 20, ... */
-    bool (*does)(struct arena *a,
-                 struct err *err); /* in the child; true: it says that it is done */
-    void (*holds)(bool claimed);   /* in the parent, after each point: what must be true */
-    int least[CALLS];              /* points that each kind of call must give; 0: not walked */
-};
-
-static char point[80]; /* for the one who must repeat it */
 static struct tiny t;
 static char root[64], run[80];
 static char good_hash[33];
@@ -70,7 +45,7 @@ static int64_t newest(void)
     struct arena a = arena_make(0);
     struct checkpoint c;
     struct err damage;
-    int64_t step = checkpoint_newest(&c, run, &a, &damage) ? c.step : -1;
+    int64_t step = checkpoint_newest(&c, run, VERIFY_ALL, &a, &damage) ? c.step : -1;
     if (damage.text[0]) fail_msg("broken under a final name: %s", damage.text);
     arena_drop(&a);
     return step;
@@ -121,7 +96,7 @@ static bool does_load(struct arena *a, struct err *err)
     struct checkpoint c;
     struct model *m;
     struct err damage;
-    if (!checkpoint_newest(&c, run, a, &damage))
+    if (!checkpoint_newest(&c, run, VERIFY_ALL, a, &damage))
         return fail(err, "%s", damage.text[0] ? damage.text : "no checkpoint");
     struct model_files files = {
         .base = c.path, .training = path_join(a, c.path, "training.safetensors"), .moments = true};
@@ -248,7 +223,7 @@ static void holds_start(bool claimed)
     struct arena a = arena_make(0);
     struct err err;
     char path[108];
-    int lock, listener, fd;
+    int lock = -1, listener = -1, fd = -1;
     (void)claimed;
     assert_false(run_is_held(run));
     if (!lock_take(&lock, run, &err) || !wire_path(path, run, root, &err) ||
@@ -258,90 +233,6 @@ static void holds_start(bool claimed)
     close(listener);
     close(lock);
     arena_drop(&a);
-}
-
-static const struct scenario scenarios[] = {
-    {"save",
-     false,
-     1,
-     does_save,
-     holds_save,
-     {[CALL_OPEN] = 40,
-      [CALL_WRITE] = 400,
-      [CALL_FSYNC] = 40,
-      [CALL_CLOSE] = 40,
-      [CALL_RENAME] = 16,
-      [CALL_MALLOC] = 10}},
-    {"rotate",
-     false,
-     4,
-     does_rotate,
-     holds_rotate,
-     {[CALL_OPEN] = 40,
-      [CALL_READ] = 20,
-      [CALL_FSYNC] = 20,
-      [CALL_CLOSE] = 40,
-      [CALL_RENAME] = 20}},
-    {"load",
-     false,
-     1,
-     does_load,
-     holds_load,
-     {[CALL_OPEN] = 40, [CALL_READ] = 200, [CALL_CLOSE] = 20, [CALL_MALLOC] = 10}},
-    {"journal",
-     false,
-     0,
-     does_journal,
-     holds_journal,
-     {[CALL_OPEN] = 40,
-      [CALL_READ] = 20,
-      [CALL_WRITE] = 80,
-      [CALL_FSYNC] = 20,
-      [CALL_CLOSE] = 40,
-      [CALL_RENAME] = 10,
-      [CALL_MALLOC] = 3}},
-    {"create",
-     false,
-     0,
-     does_create,
-     holds_create,
-     {[CALL_OPEN] = 20,
-      [CALL_WRITE] = 20,
-      [CALL_FSYNC] = 10,
-      [CALL_CLOSE] = 20,
-      [CALL_RENAME] = 10,
-      [CALL_MALLOC] = 3}},
-    {"start",
-     true,
-     0,
-     does_start,
-     holds_start,
-     {[CALL_OPEN] = 10,
-      [CALL_WRITE] = 10,
-      [CALL_FSYNC] = 10,
-      [CALL_CLOSE] = 10,
-      [CALL_RENAME] = 5}},
-};
-
-/* ---- the sweep ---- */
-
-static const struct way {
-    enum how how;
-    int error;
-} ways[] = {{HOW_FAIL, ENOSPC}, {HOW_FAIL, EIO},    {HOW_FAIL, EDQUOT},    {HOW_FAIL, EINTR},
-            {HOW_FAIL, EMFILE}, {HOW_FAIL, EACCES}, {HOW_FAIL_ON, ENOSPC}, {HOW_FAIL_ON, EIO},
-            {HOW_SHORT, 0},     {HOW_KILL, 0},      {HOW_KILL_HALF, 0}};
-
-/* Does this way make sense for the call? Memory is refused in one way alone; only data can be cut.
- */
-static bool applies(enum call c, const struct way *w)
-{
-    bool data = c == CALL_READ || c == CALL_WRITE;
-    if (c == CALL_READ && w->how == HOW_KILL) return false; /* it changes nothing */
-    if (c == CALL_MALLOC) return w->how == HOW_FAIL && w->error == ENOSPC;
-    if (w->how == HOW_SHORT) return data;
-    if (w->how == HOW_KILL_HALF) return c == CALL_WRITE;
-    return w->how != HOW_FAIL || w->error != EINTR || c != CALL_RENAME;
 }
 
 /* The run's folder as the scenario finds it. */
@@ -361,108 +252,81 @@ static void prepare(const struct scenario *s)
     arena_drop(&a);
 }
 
-static void silence(void) /* what arena.c says of each refused byte */
-{
-    int null = open("/dev/null", O_WRONLY);
-    if (null >= 0) dup2(null, 2);
-}
+static const struct scenario scenarios[] = {
+    {"save",
+     false,
+     false,
+     1,
+     does_save,
+     holds_save,
+     prepare,
+     {[CALL_OPEN] = 40,
+      [CALL_WRITE] = 400,
+      [CALL_FSYNC] = 40,
+      [CALL_CLOSE] = 40,
+      [CALL_RENAME] = 16,
+      [CALL_MALLOC] = 10}},
+    {"rotate",
+     false,
+     false,
+     4,
+     does_rotate,
+     holds_rotate,
+     prepare,
+     {[CALL_OPEN] = 40,
+      [CALL_READ] = 20,
+      [CALL_FSYNC] = 20,
+      [CALL_CLOSE] = 40,
+      [CALL_RENAME] = 20}},
+    {"load",
+     false,
+     false,
+     1,
+     does_load,
+     holds_load,
+     prepare,
+     {[CALL_OPEN] = 40, [CALL_READ] = 200, [CALL_CLOSE] = 20, [CALL_MALLOC] = 10}},
+    {"journal",
+     false,
+     false,
+     0,
+     does_journal,
+     holds_journal,
+     prepare,
+     {[CALL_OPEN] = 40,
+      [CALL_READ] = 20,
+      [CALL_WRITE] = 80,
+      [CALL_FSYNC] = 20,
+      [CALL_CLOSE] = 40,
+      [CALL_RENAME] = 10,
+      [CALL_MALLOC] = 3}},
+    {"create",
+     false,
+     false,
+     0,
+     does_create,
+     holds_create,
+     prepare,
+     {[CALL_OPEN] = 20,
+      [CALL_WRITE] = 20,
+      [CALL_FSYNC] = 10,
+      [CALL_CLOSE] = 20,
+      [CALL_RENAME] = 10,
+      [CALL_MALLOC] = 3}},
+    {"start",
+     false,
+     true,
+     0,
+     does_start,
+     holds_start,
+     prepare,
+     {[CALL_OPEN] = 10,
+      [CALL_WRITE] = 10,
+      [CALL_FSYNC] = 10,
+      [CALL_CLOSE] = 10,
+      [CALL_RENAME] = 5}},
+};
 
-/* The scenario with one call armed (at 0: none). */
-static void run_armed(const struct scenario *s, enum call c, long at, const struct way *w)
-{
-    struct arena a = arena_make(0);
-    struct err err = {.text = ""};
-    sys_arm(c, at, w ? w->how : HOW_FAIL, w ? w->error : 0);
-    sys_begin();
-    said->hit = w && (w->how == HOW_KILL || w->how == HOW_KILL_HALF); /* the killed cannot say it */
-    said->ok = s->does(&a, &err);
-    sys_end();
-    said->hit = sys.hit;
-    memcpy(said->seen, sys.seen, sizeof said->seen);
-    snprintf(said->text, sizeof said->text, "%s", err.text);
-    arena_drop(&a);
-}
-
-/* A child, where the way ends the process. */
-static bool run_child(const struct scenario *s, enum call c, long at, const struct way *w)
-{
-    int status;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        alarm(20);
-        signal(SIGABRT, SIG_DFL); /* cmocka catches it */
-        if (c == CALL_MALLOC) silence();
-        run_armed(s, c, at, w);
-        _exit(0);
-    }
-    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
-    bool killed = WIFSIGNALED(status);
-    if (killed && WTERMSIG(status) == SIGABRT && c == CALL_MALLOC)
-        said->hit = 1; /* "out of memory", said by arena.c */
-    else if (killed && WTERMSIG(status) != SIGKILL)
-        fail_msg("ended with signal %d", WTERMSIG(status));
-    return !killed && said->ok;
-}
-
-static int descriptors(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < 256; fd++) n += fcntl(fd, F_GETFD) >= 0;
-    return n;
-}
-
-/* What the scenario claimed at this point. */
-static bool run_point(const struct scenario *s, enum call c, long at, const struct way *w)
-{
-    *said = (struct said){0};
-    if (s->forks || c == CALL_MALLOC || (w && w->how >= HOW_KILL)) return run_child(s, c, at, w);
-    int before = descriptors();
-    alarm(60); /* a loop without end is a fault too */
-    run_armed(s, c, at, w);
-    alarm(0);
-    if (!said->ok && !said->text[0]) fail_msg("refused without a sentence");
-    if (descriptors() != before) fail_msg("%d descriptors before, %d now", before, descriptors());
-    return said->ok;
-}
-
-/* All points of one kind of call; how many were hit. */
-static int walk(const struct scenario *s, enum call c, long calls)
-{
-    int points = 0;
-    for (long at = 1; at <= calls; at++)
-        for (size_t i = 0; i < COUNT(ways); i++) {
-            if (!applies(c, &ways[i])) continue;
-            prepare(s);
-            snprintf(point, sizeof point, "%s: %s %ld, way %zu", s->name, call_names[c], at, i);
-            bool claimed = run_point(s, c, at, &ways[i]);
-            points += said->hit;
-            s->holds(claimed);
-        }
-    return points;
-}
-
-static int sweep(const struct scenario *s)
-{
-    long calls[CALLS];
-    int all = 0;
-    prepare(s);
-    if (!run_point(s, CALL_OPEN, 0, NULL))
-        fail_msg("%s does not work at all: %s", s->name, said->text);
-    memcpy(calls, said->seen, sizeof calls);
-    for (int c = 0; c <= CALL_MALLOC; c++) {
-        if (!s->least[c] || (c == CALL_MALLOC && SYS_SANITIZED)) continue;
-        int points = walk(s, (enum call)c, calls[c]);
-        print_message("# %s: %s, %ld calls, %d points\n", s->name, call_names[c], calls[c], points);
-        if (points < s->least[c])
-            fail_msg("%s: %s was hit %d times, %d at least are meant", s->name, call_names[c],
-                     points, s->least[c]);
-        all += points;
-    }
-    return all;
-}
-
-static int points_in_all;
 #define SWEEP(i, test)                         \
     static void test(void **state)             \
     {                                          \
@@ -495,8 +359,7 @@ static int begin(void **state)
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(root)) return -1;
     snprintf(run, sizeof run, "%s/run", root);
-    said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (said == MAP_FAILED || !file_replace(path_join(&a, root, "p.yaml"), text_of(profile), &err))
+    if (!said_shared() || !file_replace(path_join(&a, root, "p.yaml"), text_of(profile), &err))
         return -1;
     arena_drop(&a);
     assert_true(tiny_begin(&t, "tied", "ref", 1));
@@ -504,13 +367,6 @@ static int begin(void **state)
     struct batch b = recorded_batch(&t, 0);
     tiny_step(&t, 1, 1e-2f, &b, 1);
     return model_hash(t.m, good_hash, &err) ? 0 : -1;
-}
-
-static int say_point(void **state)
-{
-    (void)state;
-    if (point[0]) print_message("# the last point was %s\n", point);
-    return 0;
 }
 
 static int end(void **state)
