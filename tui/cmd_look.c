@@ -285,6 +285,7 @@ int cmd_models(struct cli *c)
     int n;
     struct buf b = buf_make(c->a);
     if (!machine_probe(&machine, &c->places, c->a, &c->err) ||
+        !machine_choose(&machine, "auto", NULL, &c->err) ||
         !models_list(&list, &n, &c->places, &machine, c->a, &c->err))
         return refuse(EXIT_FAILED, &c->err);
     if (c->o.json) put_machine(&b, &machine);
@@ -303,6 +304,32 @@ int cmd_models(struct cli *c)
 }
 
 /* ---- doctor ---- */
+
+/* What was found of a GPU's libraries, and why no GPU is used where none is. */
+static void print_gpus(struct cli *c, const struct machine *m)
+{
+    char a[16], b[16];
+    struct library_line *lines;
+    int n;
+    for (int i = 0; i < m->n_gpus; i++) {
+        const struct device_info *d = &m->gpus[i].device;
+        printf("GPU       cuda:%d %s, %s, %s, %s free, products %s\n", i, d->name, d->isa,
+               text_bytes(a, d->memory_total), text_bytes(b, d->memory_free), d->library);
+        printf("          peak %.0f TF/s fp32, %.0f TF/s bf16 (data sheet)\n",
+               m->gpus[i].peak_f32 / 1e12, m->gpus[i].peak_bf16 / 1e12);
+    }
+    if (m->n_gpus == 0) printf("GPU       none is used: %s\n", m->gpu_problem);
+    if (!machine_libraries(&lines, &n, &c->places, c->a, &c->err)) {
+        printf("          %s\n", c->err.text);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        if (lines[i].path[0])
+            printf("%-9s %s, %s\n", lines[i].name,
+                   lines[i].version[0] ? lines[i].version : "of an unknown version",
+                   lines[i].path);
+        else printf("%-9s %s\n", lines[i].name, lines[i].why);
+}
 
 int cmd_doctor(struct cli *c)
 {
@@ -325,7 +352,7 @@ int cmd_doctor(struct cli *c)
     printf("disk      %s free in %s\n",
            text_bytes(a, disk_free(path_exists(c->places.home) ? c->places.home : "/")),
            c->places.home);
-    printf("GPU       not built yet: this version trains on the processor\n");
+    print_gpus(c, &m);
     if (m.problem[0]) printf("problem   %s\n", m.problem);
     return m.problem[0] ? EXIT_FAILED : EXIT_DONE;
 }

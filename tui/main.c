@@ -56,7 +56,7 @@ const struct option cli_options[] = {
     {"csv", NULL, "comma separated values", FLAG, AT(csv)},
     {"yes", NULL, "do it without asking", FLAG, AT(yes)},
     {"dtype", "TYPE", "auto, fp32 or bf16 (export: fp16 too)", WORD, AT(dtype)},
-    {"backend", "NAME", "kernels: cpu, or ref, the slow definition", WORD, AT(backend)},
+    {"backend", "NAME", "kernels: cpu, cuda, or ref, the slow definition", WORD, AT(backend)},
     {"threads", "N", "threads of the pool, all cores without it", COUNTED, AT(threads)},
     {"adapter", "DIR", "a PEFT folder to use on the model", WORD, AT(adapter)},
     {"prompt", "TEXT", "answer this and end; - reads standard input", WORD, AT(prompt)},

@@ -310,7 +310,7 @@ static int launch_child(void *arg)
     struct err err;
     const char *dir = l->dir;
     bool ok = dir || run_create(&dir, NULL, l->profile, l->places, &a, &err);
-    ok = ok && serve_launch(dir, &(struct run_options){.backend = "cpu"}, l->places, &err);
+    ok = ok && serve_launch(dir, &(struct run_options){.backend = NULL}, l->places, &err);
     const char *answer = ok ? dir : err.text;
     return file_write_all(ok ? 1 : 2, answer, strlen(answer), "the answer", &err) && ok ? 0 : 1;
 }

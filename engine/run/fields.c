@@ -106,7 +106,7 @@ const struct field profile_fields[] = {
      "What is taught: a Hugging Face folder, or a name from the models screen.", true, STORE_MODEL,
      PROFILE(base_model), 0, 0, NULL},
     {"device", SCOPE_ROOT, FIELD_TEXT, "", 0, 64, "auto", "auto | cpu | cuda",
-     "Where it is trained; cuda:0,2 names GPUs.", true, STORE_TEXT, PROFILE(device), 0, 0,
+     "Where it is trained; auto: on a GPU where one can be used; cuda:1 names one.", true, STORE_TEXT, PROFILE(device), 0, 0,
      check_device},
     {"dtype", SCOPE_ROOT, FIELD_CHOICE, "", 0, 0, "auto", "auto | fp32 | bf16",
      "The type that products are computed in; auto: bf16 where the device does it fast.", true,

@@ -5,8 +5,7 @@
  *
  * The key names processor, instruction set asked for, cores, and the times of the program and
  * plug-in. */
-#include "engine/run/models.h"
-#include "engine/format/json.h"
+#include "engine/run/machine_parts.h"
 #include "kernels/pool.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +22,14 @@ enum { PROBE_SECONDS = 30, PROBE_BYTES = 64 * 1024 };
 
 /* ---- measuring ---- */
 
-static void put_info(struct buf *b, const struct device_info *d)
+void device_put(struct buf *b, const struct device_info *d, double peak_f32, double peak_bf16)
 {
     const struct { const char *key, *text; } texts[] = {
         {"backend", d->backend}, {"name", d->name}, {"isa", d->isa}, {"library", d->library}};
     const struct { const char *key; int64_t v;
     } numbers[] = {{"threads", d->threads},
                    {"memory_total", d->memory_total},
+                   {"memory_free", d->memory_free},
                    {"fast_bf16", d->fast[BF16]},
                    {"pack_rows", d->pack_rows},
                    {"pack_cols", d->pack_cols},
@@ -37,6 +37,8 @@ static void put_info(struct buf *b, const struct device_info *d)
                    {"pack_bf16", d->pack_copies[BF16]},
                    {"scratch_per_thread", (int64_t)d->scratch_per_thread},
                    {"scratch_shared", (int64_t)d->scratch_shared}};
+    json_put_key(b, "device");
+    buf_printf(b, "{");
     for (size_t i = 0; i < COUNT(texts); i++) {
         json_put_key(b, texts[i].key);
         json_put_text(b, text_of(texts[i].text));
@@ -45,13 +47,20 @@ static void put_info(struct buf *b, const struct device_info *d)
         json_put_key(b, numbers[i].key);
         json_put_int(b, numbers[i].v);
     }
+    buf_printf(b, "}");
+    json_put_key(b, "peak_f32");
+    json_put_num(b, peak_f32);
+    json_put_key(b, "peak_bf16");
+    json_put_num(b, peak_bf16);
 }
 
 bool machine_measure(struct buf *json, const char *backend, const struct places *p, struct arena *a,
                      struct err *err)
 {
-    (void)a;
     char why[400];
+    if (strcmp(backend, "cuda") == 0) return gpus_measure(json, p, err);
+    if (strcmp(backend, "libraries") == 0) return libraries_measure(json);
+    (void)a;
     const struct kernels *k = kernels_load(backend, p->plugins, why, sizeof why);
     if (!k) return fail(err, "%s", why);
     struct pool *pool = pool_make(0);
@@ -63,14 +72,7 @@ bool machine_measure(struct buf *json, const char *backend, const struct places 
     struct device_info info = {0};
     k->info(d, &info);
     buf_printf(json, "{");
-    json_put_key(json, "device");
-    buf_printf(json, "{");
-    put_info(json, &info);
-    buf_printf(json, "}");
-    json_put_key(json, "peak_f32");
-    json_put_num(json, k->peak(d, F32));
-    json_put_key(json, "peak_bf16");
-    json_put_num(json, k->peak(d, BF16));
+    device_put(json, &info, k->peak(d, F32), k->peak(d, BF16));
     buf_printf(json, "}\n");
     k->close(d);
     if (pool) pool_drop(pool);
@@ -97,6 +99,7 @@ static bool read_info(struct device_info *d, const struct json *o, const char *w
     copy_text(d->library, sizeof d->library, o, "library");
     if (!json_get_int(&threads, o, "threads", 1, 100000, where, err) ||
         !json_get_int(&d->memory_total, o, "memory_total", 0, INT64_MAX, where, err) ||
+        !json_get_int(&d->memory_free, o, "memory_free", 0, INT64_MAX, where, err) ||
         !json_get_int(&fast, o, "fast_bf16", 0, 1, where, err) ||
         !json_get_int(&rows, o, "pack_rows", 1, 1 << 20, where, err) ||
         !json_get_int(&cols, o, "pack_cols", 1, 1 << 20, where, err) ||
@@ -119,12 +122,22 @@ static bool read_info(struct device_info *d, const struct json *o, const char *w
     return true;
 }
 
-static bool read_machine(struct machine *out, const struct json *o, const char *where,
-                         struct err *err)
+bool device_take(struct gpu *out, const struct json *o, const char *where, struct err *err)
 {
     return read_info(&out->device, json_get(o, "device"), where, err) &&
            json_get_num(&out->peak_f32, o, "peak_f32", 0, 1e20, where, err) &&
            json_get_num(&out->peak_bf16, o, "peak_bf16", 0, 1e20, where, err);
+}
+
+static bool read_machine(struct machine *out, const struct json *o, const char *where,
+                         struct err *err)
+{
+    struct gpu d = {0};
+    bool ok = device_take(&d, o, where, err);
+    out->device = d.device;
+    out->peak_f32 = d.peak_f32;
+    out->peak_bf16 = d.peak_bf16;
+    return ok;
 }
 
 static double changed_at(const char *path)
@@ -157,13 +170,13 @@ static const char *machine_key(const struct places *p, struct arena *a)
 }
 
 /* The child: the same program, its output in the pipe, its complaint too. */
-static pid_t probe_start(int out, const char *program)
+static pid_t probe_start(int out, const char *program, const char *what)
 {
     pid_t pid = fork();
     if (pid != 0) return pid;
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0) _exit(127);
-    execl(program, program, "engine", "--probe", "cpu", (char *)NULL);
+    execl(program, program, "engine", "--probe", what, (char *)NULL);
     dprintf(2, "cannot start %s: %s", program, strerror(errno));
     _exit(127);
 }
@@ -190,11 +203,11 @@ static bool probe_read(struct buf *said, int in, struct err *err)
     }
 }
 
-static bool probe(struct buf *said, const char *program, struct err *err)
+bool machine_ask(struct buf *said, const char *program, const char *what, struct err *err)
 {
     int ends[2], status = 0;
     if (pipe2(ends, O_CLOEXEC) != 0) return fail_errno(err, "cannot make a pipe");
-    pid_t pid = probe_start(ends[1], program);
+    pid_t pid = probe_start(ends[1], program, what);
     close(ends[1]);
     bool ok =
         pid > 0 ? probe_read(said, ends[0], err) : fail_errno(err, "cannot start %s", program);
@@ -264,7 +277,7 @@ bool machine_probe(struct machine *out, const struct places *p, struct arena *a,
         const struct json *o;
         *out = (struct machine){0};
         err->text[0] = 0;
-        bool ok = probe(&said, p->program, err) &&
+        bool ok = machine_ask(&said, p->program, "cpu", err) &&
                   json_parse(&o, buf_text(&said), "hone engine --probe", (struct json_limits){0}, a,
                              err) &&
                   read_machine(out, o, "hone engine --probe", err);
@@ -275,5 +288,7 @@ bool machine_probe(struct machine *out, const struct places *p, struct arena *a,
     int64_t total = 0;
     pool_memory(&total, &out->device.memory_free);
     if (total > 0) out->device.memory_total = total;
+    snprintf(out->device_name, sizeof out->device_name, "cpu");
+    gpus_probe(out, p, a);
     return true;
 }

@@ -22,15 +22,32 @@ bool places_find(struct places *out, struct arena *a, struct err *err);
 /* What this machine can do, from `hone engine --probe` (its own process), cached in
  * home/machine.json by processor, library and instruction set. Never loads a backend into this
  * process. */
+enum { GPUS_MOST = 16 };
+struct gpu { struct device_info device; double peak_f32, peak_bf16; };
 struct machine {
-    struct device_info device; /* the CPU backend's (memory_free is read anew each time) */
-    double peak_f32, peak_bf16;          /* FLOP/s, measured */
+    struct device_info device; /* the CPU backend's (memory_free is read anew each time), until
+                                  machine_choose() puts a GPU's in its place */
+    double peak_f32, peak_bf16;          /* FLOP/s, measured; a GPU's by its data sheet */
     char problem[200];                   /* why a backend could not be used, or "" */
+    char device_name[16];                /* as a profile says it: "cpu", "cuda:0" */
+    struct gpu gpus[GPUS_MOST]; int n_gpus;
+    char gpu_problem[256];               /* why there is none, or "" */
 };
 bool machine_probe(struct machine *out, const struct places *p, struct arena *a, struct err *err);
+/* Takes the device that a profile names (auto: the first GPU, else the processor); a backend that
+ * was asked for (NULL: none) wins over it. One GPU: a list of several is refused. */
+bool machine_choose(struct machine *m, const char *device, const char *backend, struct err *err);
+/* "cuda", "cuda:2" and NULL's 0; -1: several, err says that they are not used yet. */
+int device_index(const char *device, struct err *err);
+
+/* The libraries of a GPU as a process of its own finds them, for `hone doctor`. */
+struct library_line { char name[16], version[32], path[512], why[256]; };
+bool machine_libraries(struct library_line **out, int *n, const struct places *p, struct arena *a,
+                       struct err *err);
 /* What was measured before, where it still counts: measures nothing. */
 bool machine_remembered(struct machine *out, const struct places *p, struct arena *a);
-/* The other side: measures with the backend loaded and prints the JSON that machine_probe reads. */
+/* The other side: measures with the backend loaded and prints the JSON that machine_probe reads, of
+ * "cuda" for all GPUs; "libraries": what machine_libraries reads. */
 bool machine_measure(struct buf *json, const char *backend, const struct places *p, struct arena *a,
                      struct err *err);
 

@@ -10,13 +10,8 @@ enum { PROGRAM_BYTES = 48 << 20, INDEX_BYTES = 60, PACKING_BYTES = 75 };
 
 /* ---- opening ---- */
 
-static bool device_is_here(const struct profile *p, const struct machine *m, struct err *err)
+static bool device_is_here(const struct machine *m, struct err *err)
 {
-    if (strncmp(p->device, "cuda", 4) == 0)
-        return fail(err,
-                    "device %s: this program has no CUDA backend; device: auto and device: cpu "
-                    "train on the processor",
-                    p->device);
     return !m->problem[0] || fail(err, "the processor's backend cannot be used: %s", m->problem);
 }
 
@@ -70,7 +65,7 @@ bool plan_open(struct plan_inputs *in, struct arena *a, struct err *err)
     const struct profile *p = in->profile;
     struct plan *plan = &in->plan;
     *plan = (struct plan){0};
-    if (!device_is_here(p, in->machine, err) ||
+    if (!device_is_here(in->machine, err) ||
         !models_find(&plan->model_dir, p->base_model, p->dir, in->places, a, err))
         return false;
     if (!model_config_read(&plan->model, plan->model_dir, a, err)) return false;
@@ -348,7 +343,7 @@ static void pin(const struct plan_inputs *in, struct profile *pinned, struct are
     *pinned = *in->profile;
     pinned->stages = stages;
     pinned->base_model = in->plan.model_dir;
-    pinned->device = "cpu";
+    pinned->device = in->machine->device_name[0] ? in->machine->device_name : "cpu";
     pinned->dtype = in->plan.compute == BF16 ? "bf16" : "fp32";
     for (int i = 0; i < pinned->n_stages; i++) {
         stages[i].set.micro_batch_size = in->plan.stages[i].micro_batch;

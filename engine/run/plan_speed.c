@@ -86,7 +86,10 @@ void plan_time(struct plan_inputs *in, struct arena *a)
                  name.n ? name.p : "an earlier run");
     else
         snprintf(plan->seconds_source, sizeof plan->seconds_source,
-                 "from the processor's measured peak at %.0f %%%s", PEAK_SHARE * 100,
+                 "from the %s at %.0f %%%s",
+                 strcmp(in->machine->device.backend, "cuda") == 0 ? "GPU's peak"
+                                                                  : "processor's measured peak",
+                 PEAK_SHARE * 100,
                  measured ? ", some stages measured here" : "");
 }
 

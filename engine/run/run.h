@@ -77,7 +77,7 @@ struct run_hooks {
     /* An event was written to events.jsonl. */
     void (*event)(void *arg, const struct event *e);
 };
-struct run_options { const char *backend; int threads; /* 0: all cores */ };
+struct run_options { const char *backend; int threads; /* NULL: the profile's device; 0: all cores */ };
 /* Trains run folder `dir` from its newest good checkpoint (or the start) to its end, an order to stop, or an
  * error; what happened is in the events, the last one a `state`. The caller holds the lock. */
 bool run_train(const char *dir, const struct run_options *o, const struct run_hooks *hooks,

@@ -28,19 +28,43 @@ static void peaks(struct train *t)
     t->machine.peak_bf16 = t->k->peak(t->device, BF16);
 }
 
+/* The backend that was asked for, else that of the profile's device; auto: a GPU where there is one.
+ */
+static const char *backend_wanted(const struct train *t)
+{
+    char why[400];
+    const char *device = t->profile.device;
+    if (t->options->backend) return t->options->backend;
+    if (strcmp(device, "auto") != 0) return strncmp(device, "cuda", 4) == 0 ? "cuda" : "cpu";
+    const struct kernels *cuda = kernels_load("cuda", t->places->plugins, why, sizeof why);
+    return cuda && cuda->count() > 0 ? "cuda" : "cpu";
+}
+
 static bool device_open(struct train *t, struct err *err)
 {
     char why[400];
-    const char *name = t->options->backend ? t->options->backend : "cpu";
+    const char *name = backend_wanted(t);
+    bool cuda = strcmp(name, "cuda") == 0;
+    int index = cuda ? device_index(t->profile.device, err) : 0;
+    if (index < 0) return false;
     t->k = kernels_load(name, t->places->plugins, why, sizeof why);
     if (!t->k) return fail(err, "backend %s: %s", name, why);
     t->pool = pool_make(t->options->threads);
     if (!t->pool) return fail(err, "the system refuses threads; see `ulimit -u`");
-    if (!t->k->open(&t->device, 0, t->pool, why, sizeof why))
+    if (!t->k->open(&t->device, index, t->pool, why, sizeof why))
         return fail(err, "backend %s: %s", name, why);
     t->k->info(t->device, &t->machine.device);
+    snprintf(t->machine.device_name, sizeof t->machine.device_name, cuda ? "cuda:%d" : "cpu",
+             index);
     peaks(t);
     return true;
+}
+
+static bool profile_open(struct train *t, struct err *err)
+{
+    struct problems problems = {0};
+    return profile_read(&t->profile, run_path(t->a, t->dir, "profile.yaml"), NULL, 0, &problems,
+                        t->a, err);
 }
 
 static bool prepare_progress(void *arg, const char *source, int64_t rows, int64_t done, int64_t all)
@@ -68,10 +92,6 @@ static bool pin(struct train *t, struct profile *pinned, struct err *err)
 
 static bool plan_for(struct train *t, struct err *err)
 {
-    struct problems problems = {0};
-    if (!profile_read(&t->profile, run_path(t->a, t->dir, "profile.yaml"), NULL, 0, &problems, t->a,
-                      err))
-        return false;
     t->in =
         (struct plan_inputs){.profile = &t->profile, .places = t->places, .machine = &t->machine};
     t->in.data.pool = t->pool;
@@ -205,7 +225,7 @@ static bool prepare(struct train *t, struct err *err)
     journal_state(&t->journal, RUN_PREPARING, t->journal.now.step,
                   "reading the profile, the model and the data");
     bool again = path_exists(run_path(t->a, t->dir, "plan.json"));
-    return device_open(t, err) && plan_for(t, err) && resume_point(t, again, err) &&
+    return profile_open(t, err) && device_open(t, err) && plan_for(t, err) && resume_point(t, again, err) &&
            disk_is_there(t, err) && quiz_open(t, err);
 }
 

@@ -143,8 +143,8 @@ static void engine_exec(const char *run_dir, const struct run_options *o, const 
     snprintf(threads, sizeof threads, "%d", o->threads);
     fcntl(lock, F_SETFD, 0);                        /* the engine keeps it */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core would hold the model */
-    execl(p->program, "hone", "engine", run_dir, "--locked", lock_text, "--backend",
-          o->backend ? o->backend : "cpu", "--threads", threads, (char *)NULL);
+    execl(p->program, "hone", "engine", run_dir, "--locked", lock_text, "--threads", threads,
+          o->backend ? "--backend" : (char *)NULL, o->backend, (char *)NULL);
 }
 
 static void tell(int pipe_end, const char *sentence)

@@ -43,6 +43,10 @@ $B/cuda/lib/%: tests/cuda/fake_versions.c
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(FLAGS) -MF $@.d -shared -o $@ $<
 FAKES = $(if $(NVCC),$B/cuda/ref/hone-cuda.so $(addprefix $B/cuda/lib/,libcublasLt.so.13 libcuda.so.1 libnvidia-ml.so.1 libcudnn.so.9 libnccl.so.2))
+# The model's own tests, on the twins.
+$B/tests/cuda/%_twin.o: tests/model/t_%.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(FLAGS) -DBACKENDS='"cuda"' -c -o $@ $<
 $B/tests/cuda/t_%.o: FLAGS += $(if $(NVCC),-DHONE_TOOLKIT)
 $B/tests/cuda/%: $B/tests/cuda/%.o $(call archives,run) | $B/hone-cpu.so $(FAKES)
 	$(call Q,LD)$(CC) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -rdynamic -lcmocka $(LIBS)

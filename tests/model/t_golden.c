@@ -124,13 +124,17 @@ static void compare_steps(struct tiny *t, const char *what)
     }
 }
 
-/* Calls f with each case opened on each backend; a backend that is not built is skipped by name. */
+/* Calls f with each case (of HONE_CASES, where it names some) opened on each backend; a backend that
+ * is not built is skipped by name. */
 static void each_case(void (*f)(struct tiny *, const char *), enum dtype compute)
 {
     struct tiny t;
+    const char *some = getenv("HONE_CASES");
     for (size_t b = 0; b < COUNT(backends); b++)
         for (size_t i = 0; i < COUNT(cases) + COUNT(adapters); i++) {
             bool adapter = i >= COUNT(cases);
+            if (some && !strstr(some, adapter ? adapters[i - COUNT(cases)].name : cases[i]))
+                continue;
             if (!tiny_begin(&t, adapter ? adapters[i - COUNT(cases)].base : cases[i], backends[b],
                             2))
                 break;

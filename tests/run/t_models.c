@@ -396,6 +396,91 @@ static void what_is_measured_is_what_is_read(void **s)
     assert_true(err.text[0]);
 }
 
+static void a_profile_gets_the_processor_or_one_gpu(void **s)
+{
+    (void)s;
+    static const struct { const char *device, *backend, *gets, *says; int gpus; } rows[] = {
+        {"auto", NULL, "cpu", NULL, 0},
+        {"auto", NULL, "cuda:0", NULL, 2},
+        {"cpu", NULL, "cpu", NULL, 2},
+        {"cuda", NULL, "cuda:0", NULL, 2},
+        {"cuda:1", NULL, "cuda:1", NULL, 2},
+        {"cuda:1", "cpu", "cpu", NULL, 2},
+        {"cuda:1", "cuda", "cuda:1", NULL, 2},
+        {"cpu", "cuda", "cuda:0", NULL, 2},
+        {"cuda", NULL, NULL, "no driver here; device: auto", 0},
+        {"auto", "cuda", NULL, "no driver here", 0},
+        {"cuda:2", NULL, NULL, "has 2 GPUs", 2},
+        {"cuda:0,1", NULL, NULL, "several GPUs at once is not built", 2},
+        {"cuda:99999999999", NULL, NULL, "more than 16", 2}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct err err = {{0}};
+        struct machine m = {.device = {.backend = "cpu"}, .device_name = "cpu",
+                            .gpus = {{.device = {.name = "a"}}, {.device = {.name = "b"}}},
+                            .n_gpus = rows[i].gpus, .gpu_problem = "no driver here"};
+        bool ok = machine_choose(&m, rows[i].device, rows[i].backend, &err);
+        assert_int_equal(ok, rows[i].gets != NULL);
+        if (ok) assert_string_equal(m.device_name, rows[i].gets);
+        else if (!strstr(err.text, rows[i].says)) fail_msg("%s: %s", rows[i].device, err.text);
+        if (ok && strcmp(rows[i].gets, "cuda:1") == 0) assert_string_equal(m.device.name, "b");
+    }
+}
+
+/* The plug-in's file is there; the program answers for it. */
+static void gpus_are_what_the_plug_in_says(void **s)
+{
+    (void)s;
+    static const struct { const char *says, *problem; int n; } rows[] = {
+        {"{\"gpus\": [{\"device\": {\"backend\": \"cuda\", \"name\": \"x\", \"isa\": \"sm_90\", "
+         "\"library\": \"l\", \"threads\": 1, \"memory_total\": 80, \"memory_free\": 70, "
+         "\"fast_bf16\": 1, \"pack_rows\": 1, \"pack_cols\": 1, \"pack_f32\": 0, \"pack_bf16\": 1, "
+         "\"scratch_per_thread\": 7}, \"peak_f32\": 1e13, \"peak_bf16\": 1e15}], \"problem\": \"\"}",
+         "", 1},
+        {"{\"gpus\": [], \"problem\": \"no driver\"}", "no driver", 0},
+        {"{\"gpus\": [{}], \"problem\": \"\"}", "missing", 0},
+        {"{\"gpus\": 3}", "no list", 0},
+        {"nonsense", "hone engine --probe", 0}};
+    struct places p = places;
+    struct err err = {{0}};
+    p.program = in_folder("program");
+    p.plugins = in_folder("with-cuda");
+    put("with-cuda/hone-cuda.so", "");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct machine m;
+        put_program(arena_printf(&arena, "#!/bin/sh\n[ \"$3\" = cuda ] && echo '%s'\n", rows[i].says));
+        assert_true(machine_probe(&m, &p, &arena, &err));
+        assert_int_equal(m.n_gpus, rows[i].n);
+        if (!strstr(m.gpu_problem, rows[i].problem)) fail_msg("%s", m.gpu_problem);
+        if (m.n_gpus) assert_int_equal(m.gpus[0].device.memory_free, 70);
+    }
+    p.plugins = in_folder("without-cuda");
+    struct machine m;
+    assert_true(machine_probe(&m, &p, &arena, &err));
+    assert_non_null(strstr(m.gpu_problem, "built without CUDA"));
+}
+
+static void a_gpus_libraries_are_listed_with_why_not(void **s)
+{
+    (void)s;
+    struct buf json = buf_make(&arena);
+    struct err err = {{0}};
+    struct library_line *lines;
+    struct places p = places;
+    int n;
+    setenv("HONE_CUDA", "/nowhere", 1);
+    assert_true(machine_measure(&json, "libraries", &places, &arena, &err));
+    unsetenv("HONE_CUDA");
+    p.program = in_folder("program");
+    put_program(arena_printf(&arena, "#!/bin/sh\ncat <<'X'\n%sX\n", json.p));
+    assert_true(machine_libraries(&lines, &n, &p, &arena, &err));
+    assert_int_equal(n, 5);
+    for (int i = 0; i < n; i++) {
+        assert_string_equal(lines[i].path, "");
+        assert_non_null(strstr(lines[i].why, "/nowhere, which HONE_CUDA names"));
+    }
+    assert_string_equal(lines[2].name, "cuBLASLt");
+}
+
 static void places_are_found_from_where_the_program_stands(void **s)
 {
     (void)s;
@@ -430,6 +515,9 @@ int main(void)
         cmocka_unit_test(a_backend_that_cannot_be_asked_is_a_problem_not_a_crash),
         cmocka_unit_test(a_measurement_is_remembered_until_the_program_changes),
         cmocka_unit_test(what_is_measured_is_what_is_read),
+        cmocka_unit_test(a_profile_gets_the_processor_or_one_gpu),
+        cmocka_unit_test(gpus_are_what_the_plug_in_says),
+        cmocka_unit_test(a_gpus_libraries_are_listed_with_why_not),
         cmocka_unit_test(places_are_found_from_where_the_program_stands),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

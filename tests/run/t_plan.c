@@ -420,7 +420,6 @@ static void what_cannot_run_is_refused_in_a_sentence(void **s)
     (void)s;
     static const struct { const char *yaml, *says;
     } rows[] = {
-        {HEAD "device: cuda\n", "no CUDA backend"},
         {"base_model: tiny\ntemplate: plain\ndatasets: {x: {path: absent.jsonl}}\n",
          "dataset x: there is no file"},
         {"base_model: nobody\ntemplate: plain\ndatasets: {x: {path: rows.jsonl}}\n",
