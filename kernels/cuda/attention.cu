@@ -6,7 +6,7 @@
  * dq = scale sum ds_j k_j, dk_j adds scale ds_j q.
  *
  * The plain kernels give a warp one row of one head: 32 keys at a time, a key a lane for the scores
- * and a column a lane for the sums. They are for F32, and for few queries over many keys, where the
+ * and columns a lane for the sums. They are for F32, and for few queries over many keys, where the
  * keys are cut into shares whose results are put together in order. */
 #include "kernels/cuda/attention.h"
 
@@ -32,29 +32,59 @@ __device__ static inline void row_to_shared(float *to, const struct mat &m, int 
     }
 }
 
-/* sum[i] adds p_j of lane j times element [j][lane + 32 i], for `count` lanes. */
+/* Which column of a row a lane's sum[i] is: every 32nd, or eight in a row of as many lanes as that
+ * takes; past the row's end where there is none. */
+template <int W> __device__ static inline int column_of(int i) {
+    int lane = (int)threadIdx.x % 32;
+    return W == 1 ? lane + 32 * i : lane * W + i;
+}
+
+/* sum adds p_j of lane j times row j, for `count` lanes. With W columns a lane the lanes that are
+ * left over make further groups, which take rows in turn: see together(). */
+template <int W>
 __device__ static inline void add_rows(float (&sum)[COLUMNS], float p, int count, const struct mat &m,
                                        int row, int col, int n) {
-    int lane = (int)threadIdx.x % 32;
-    for (int j = 0; j < count; j++) {
-        float pj = __shfl_sync(~0U, p, j);
-        UNROLL
-        for (int i = 0; i < COLUMNS; i++) {
-            float v[1];
-            if (lane + 32 * i >= n) continue;
-            take(v, m, row + j, col + lane + 32 * i);
-            sum[i] += pj * v[0];
+    int lane = (int)threadIdx.x % 32, lanes = W == 1 ? 32 : n / W, groups = 32 / lanes,
+        group = lane / lanes, c = lane % lanes * W;
+    for (int first = 0; first < count; first += groups) {
+        int j = first + group;
+        float pj = __shfl_sync(~0U, p, j % 32), v[W];
+        if (group >= groups || j >= count) continue;
+        if (W == 1) {
+            UNROLL
+            for (int i = 0; i < COLUMNS; i++) {
+                if (lane + 32 * i >= n) continue;
+                take(v, m, row + j, col + lane + 32 * i);
+                sum[i] += pj * v[0];
+            }
+        } else {
+            take(v, m, row + j, col + c);
+            UNROLL
+            for (int i = 0; i < W; i++) sum[i] += pj * v[i];
         }
     }
 }
 
+/* The groups' sums, in order, in the lanes of the first. */
+template <int W> __device__ static inline void together(float (&sum)[COLUMNS], int n) {
+    int lane = (int)threadIdx.x % 32, lanes = W == 1 ? 32 : n / W, groups = 32 / lanes;
+    UNROLL
+    for (int i = 0; i < COLUMNS; i++) {
+        float own = sum[i];
+        for (int g = 1; g < groups; g++) {
+            float other = __shfl_sync(~0U, own, (lane + g * lanes) % 32);
+            if (lane < lanes) sum[i] += other;
+        }
+    }
+}
+
+template <int W>
 __device__ static inline void row_out(const struct mat &m, int row, int col, int n, float factor,
                                       const float (&sum)[COLUMNS]) {
-    int lane = (int)threadIdx.x % 32;
     UNROLL
     for (int i = 0; i < COLUMNS; i++) {
         float v[1] = {sum[i] * factor};
-        if (lane + 32 * i < n) give(m, row, col + lane + 32 * i, v);
+        if (column_of<W>(i) < n) give(m, row, col + column_of<W>(i), v);
     }
 }
 
@@ -87,18 +117,20 @@ template <int W> KERNEL(WARPS * 32) plain_forward(struct attend a, float *shares
         total = total * factor + warp_sum(p);
         most = higher;
         for (int i = 0; i < COLUMNS; i++) sum[i] *= factor;
-        add_rows(sum, p, end - j < 32 ? end - j : 32, a.v, s.key + j, k_col, n);
+        add_rows<W>(sum, p, end - j < 32 ? end - j : 32, a.v, s.key + j, k_col, n);
     }
+    together<W>(sum, n);
     if (!shares) {
-        row_out(a.o, row, col, n, seen > 0 ? 1 / total : 0, sum);
+        row_out<W>(a.o, row, col, n, seen > 0 ? 1 / total : 0, sum);
         if (a.lse && lane == 0)
             a.lse[(size_t)row * (size_t)a.heads + (size_t)head] = seen > 0 ? most + logf(total) : -INFINITY;
         return;
     }
     float *share = share_of(shares, a, row, head, (int)blockIdx.z, (int)gridDim.z);
     if (lane == 0) share[0] = most, share[1] = total;
+    UNROLL
     for (int i = 0; i < COLUMNS; i++)
-        if (lane + 32 * i < n) share[2 + lane + 32 * i] = sum[i];
+        if (column_of<W>(i) < n) share[2 + column_of<W>(i)] = sum[i];
 }
 
 /* The shares of a row and head, in order. A share that saw no key has -inf and zeros. */
@@ -116,7 +148,7 @@ KERNEL(WARPS * 32) put_together(struct attend a, float *shares, int count) {
         for (int i = 0; i < COLUMNS; i++)
             if (lane + 32 * i < n) sum[i] += share[2 + lane + 32 * i] * factor;
     }
-    row_out(a.o, row, head * n, n, total != 0 ? 1 / total : 0, sum);
+    row_out<1>(a.o, row, head * n, n, total != 0 ? 1 / total : 0, sum);
     if (a.lse && lane == 0)
         a.lse[(size_t)row * (size_t)a.heads + (size_t)head] = total != 0 ? most + logf(total) : -INFINITY;
 }
@@ -134,7 +166,7 @@ void attention_plain(struct device *d, const struct attend &a, int rows, int lon
     int size = share_size(a, rows, longest), count = (int)parts_of(longest, size);
     float *shares = count > 1 ? (float *)d->workspace : NULL;
     dim3 grid((unsigned)rows, parts_of(a.heads, WARPS), (unsigned)count);
-    bool is_wide = a.head_dim % WIDE == 0 && wide(a.k);
+    bool is_wide = a.head_dim % WIDE == 0 && wide(a.k) && wide(a.v);
     launch(d, "attn", is_wide ? plain_forward<WIDE> : plain_forward<1>, grid, WARPS * 32, 0, a, shares,
            size);
     grid.z = 1;
@@ -178,9 +210,9 @@ template <int W> KERNEL(WARPS * 32) plain_back_query(struct attend a, struct att
             float p = expf(a.scale * dot<W>(rows[warp][0], a.k, s.key + j + lane, k_col, n) - lse);
             ds = p * (dot<W>(rows[warp][1], a.v, s.key + j + lane, k_col, n) - delta);
         }
-        add_rows(sum, ds, seen - j < 32 ? seen - j : 32, a.k, s.key + j, k_col, n);
+        add_rows<1>(sum, ds, seen - j < 32 ? seen - j : 32, a.k, s.key + j, k_col, n);
     }
-    row_out(b.dq, row, col, n, a.scale, sum);
+    row_out<1>(b.dq, row, col, n, a.scale, sum);
 }
 
 /* A warp for each key row and key head: all queries of its sequence from that row on, all the query
@@ -204,11 +236,11 @@ template <int W> KERNEL(WARPS * 32) plain_back_key(struct attend a, struct atten
                 p = expf(a.scale * dot<W>(rows[warp][0], a.q, j + lane, head * n, n) - a.lse[at]);
                 ds = p * (dot<W>(rows[warp][1], b.d_o, j + lane, head * n, n) - b.delta[at]);
             }
-            add_rows(sum_k, ds, count, a.q, j, head * n, n);
-            add_rows(sum_v, p, count, b.d_o, j, head * n, n);
+            add_rows<1>(sum_k, ds, count, a.q, j, head * n, n);
+            add_rows<1>(sum_v, p, count, b.d_o, j, head * n, n);
         }
-    row_out(b.dk, row, k_col, n, a.scale, sum_k);
-    row_out(b.dv, row, k_col, n, 1, sum_v);
+    row_out<1>(b.dk, row, k_col, n, a.scale, sum_k);
+    row_out<1>(b.dv, row, k_col, n, 1, sum_v);
 }
 
 void attention_plain_back(struct device *d, const struct attend &a, const struct attend_back &b,

@@ -11,12 +11,12 @@ out=$1 kind=$2; shift 2
 mkdir -p "$out"
 toolkit=${CUDA_HOME:-/usr/local/cuda}/include
 [ -f "$toolkit/cuda_runtime_api.h" ] || toolkit=tests/cuda/include
-include="-I. -isystem $toolkit"
+include="${PLANT:+-I$PLANT} -I. -isystem $toolkit"
 warn="-Wall -Wextra -Wshadow"
 case $kind in
 plain) cxx=g++; cc=gcc; kernel="-O2 -g1"; rest=$kernel; link=; runtime= ;;
 asan) cxx=g++; cc=gcc; kernel="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
-      rest=$kernel; link=$kernel; runtime= ;;
+      rest="-O2 -g1"; link=$kernel; runtime= ;;
 race) cxx=clang++; cc=clang; rest="-O2 -g1"; link=; runtime=-DRACE
       kernel="-O1 -g1 -fsanitize=thread -fno-builtin-memset -fno-builtin-memcpy" ;; # what they do is not seen
 esac
@@ -39,7 +39,10 @@ shim=$objects
 make_one tests/cuda/faults.cc $compile $(echo "$kernel" | sed 's/-fsanitize=address,undefined//')
 $cxx $shim "$object" $link -o "$out/faults" -ldl
 objects=$shim
-for f in ${KERNELS:-kernels/cuda}/*.cu; do make_one "$f" $compile $kernel -include tests/cuda/shim.h -x c++; done
+for f in kernels/cuda/*.cu; do
+    if [ -n "$PLANT" ] && [ -f "$PLANT/$f" ]; then f=$PLANT/$f; fi
+    make_one "$f" $compile $kernel -include tests/cuda/shim.h -x c++
+done
 for f in kernels/ref/*.c kernels/sizes.c kernels/load.c kernels/pool.c tests/cuda/stand.c tests/cuda/operations.c; do
     object=$out/$(echo "$f" | tr / _).o
     objects="$objects $object"

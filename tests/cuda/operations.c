@@ -90,16 +90,70 @@ static void run_case(const struct row *row, const struct shape_row *r, int i, in
 }
 
 static void agrees(void **state) {
-    const struct row *row = *state;
-    const struct shape_row *shapes = row->shapes;
-    int n = row->n;
+    struct row row = *(const struct row *)*state;
     for (size_t i = 0; i < COUNT_OF(smaller); i++)
-        if (smaller[i].run == row->run) shapes = smaller[i].shapes, n = smaller[i].n;
-    for (int i = 0; i < n; i++) {
+        if (smaller[i].run == row.run) row.shapes = smaller[i].shapes, row.n = smaller[i].n;
+    for (int i = 0; i < row.n; i++) {
         side_reset(&ref);
-        row->run(&ref, &shapes[i]);
-        run_case(row, &shapes[i], i, 1);
-        run_case(row, &shapes[i], i, 8);
+        row.run(&ref, &row.shapes[i]);
+        run_case(&row, &row.shapes[i], i, 1);
+        run_case(&row, &row.shapes[i], i, 8);
+    }
+}
+
+/* Changes all that one document holds and demands the same bits for the other one. */
+static void documents_do_not_touch(void **state) {
+    static const int32_t start[] = {0, 70, 100};
+    struct attention a = {.heads = 2, .kv_heads = 1, .head_dim = 32, .scale = 0.2F};
+    struct seqs q = {start, 2, 70};
+    (void)state;
+    shim_schedule(0, 0xFF);
+    for (int t = F32; t <= BF16; t++)
+        for (int pass = 0; pass < 2; pass++) {
+            struct mat m[8];
+            side_reset(&gpu);
+            for (unsigned i = 0; i < 8; i++)
+                m[i] = side_mat(&gpu, i + 200, 100, i == 1 || i == 2 || i >= 6 ? 32 : 64,
+                                (enum dtype)t, 0, 1);
+            for (int i = 0; i < 4; i++) /* q, k, v, d_o of document 1 */
+                for (int row = 0; row < 70; row++)
+                    for (int col = 0; col < m[i].cols; col++)
+                        side_set(&m[i], row, col, pass ? NAN : side_float(&m[i], row, col));
+            float *lse = side_take(&gpu, 100 * 2 * sizeof *lse);
+            gpu.k->attn(gpu.d, m[4], lse, m[0], m[1], m[2], q, q, &a);
+            gpu.k->attn_back(gpu.d, m[5], m[6], m[7], m[3], m[4], lse, m[0], m[1], m[2], q, &a);
+            side_sync(&gpu);
+            for (int i = 4; i < 8; i++) side_read(&gpu, mat_rows(m[i], 70, 30));
+            if (pass == 0) memcpy(kept, gpu.out, gpu.outs * sizeof(float));
+            else assert_memory_equal(kept, gpu.out, gpu.outs * sizeof(float));
+        }
+}
+
+static void not_a_number_is_passed_on(void **state) {
+    static const int32_t start[] = {0, 20}, target[2] = {3, 3};
+    struct attention a = {.heads = 1, .kv_heads = 1, .head_dim = 8, .scale = 1};
+    struct seqs whole = {start, 1, 20};
+    (void)state;
+    side_reset(&gpu);
+    struct block *block = side_take(&gpu, sizeof *block);
+    *block = (struct block){.inv_trained = 1, .max_norm = 1};
+    struct mat x = side_mat(&gpu, 1, 2, 70, F32, 0, 1), none = {0};
+    side_set(&x, 1, 69, NAN);
+    float *loss = side_take(&gpu, 64);
+    gpu.k->xent(gpu.d, loss, none, x, side_ints(&gpu, target, 2), block);
+    gpu.k->total(gpu.d, block, loss, 2);
+    gpu.k->clip(gpu.d, block);
+    side_sync(&gpu);
+    assert_true(isfinite(loss[0]) && isnan(loss[1]));
+    assert_int_equal(block->skipped, 1);
+    for (int t = F32; t <= BF16; t++) {
+        struct mat q = side_mat(&gpu, 2, 20, 8, (enum dtype)t, 0, 1),
+                   o = side_mat(&gpu, 3, 20, 8, (enum dtype)t, 0, 1);
+        side_set(&q, 10, 4, NAN);
+        gpu.k->attn(gpu.d, o, NULL, q, q, q, whole, whole, &a);
+        side_sync(&gpu);
+        assert_true(isfinite(side_float(&o, 9, 0)) && isnan(side_float(&o, 10, 0)) &&
+                    isnan(side_float(&o, 19, 0)));
     }
 }
 
@@ -111,14 +165,16 @@ int main(int argc, char **argv) {
         return printf("not ok %s\n", why), 1;
     gpu.exact = argc > 2 && strcmp(argv[2], "exact") == 0;
     if (argc > 3) cmocka_set_test_filter(argv[3]);
-    struct CMUnitTest tests[COUNT_OF(table)];
+    struct CMUnitTest tests[COUNT_OF(table) + 2];
     char names[COUNT_OF(table)][96];
     for (size_t n = 0; n < COUNT_OF(table); n++) {
         snprintf(names[n], sizeof names[n], "%s_agrees_with_ref_in_every_schedule", table[n].name);
         tests[n] = (struct CMUnitTest){
             .name = names[n], .test_func = agrees, .initial_state = (void *)(uintptr_t)&table[n]};
     }
-    int failed = _cmocka_run_group_tests("cuda", tests, COUNT_OF(table), NULL, NULL);
+    tests[COUNT_OF(table)] = (struct CMUnitTest)cmocka_unit_test(documents_do_not_touch);
+    tests[COUNT_OF(table) + 1] = (struct CMUnitTest)cmocka_unit_test(not_a_number_is_passed_on);
+    int failed = _cmocka_run_group_tests("cuda", tests, COUNT_OF(tests), NULL, NULL);
     side_close(&ref);
     side_close(&gpu);
     return failed != 0;
