@@ -49,8 +49,8 @@ struct mat mat_cols(struct mat m, int first, int cols);                  /* a vi
 struct weight { struct mat w; void *packed; enum dtype t; };
 enum packing { PACK_FORWARD = 1, PACK_BACKWARD = 2 };                    /* which products will come */
 
-/* Sequence i is rows [start[i], start[i+1]); start[0] = 0. start is host memory that lives until
- * the next sync. */
+/* Sequence i is rows [start[i], start[i+1]); start[0] = 0. start is host memory, read before the
+ * operation returns, as all host memory is. */
 struct seqs { const int32_t *start; int n, longest; };
 
 /* The key of random numbers: nothing to save, the same on every backend. Element (row, col) of an
@@ -155,6 +155,7 @@ struct kernels {
     void (*free)(struct device *, void *p, size_t bytes);
     void (*workspace)(struct device *, void *p,
             size_t bytes); /* what operations may use from now on */
+    /* from has been read when it returns */
     void (*upload)(struct device *, void *to, const void *from, size_t bytes);
     void (*download)(struct device *, void *to, const void *from,
             size_t bytes); /* valid after sync */

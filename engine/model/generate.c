@@ -64,11 +64,10 @@ void model_use_adapter(struct model *m, bool on)
 }
 
 /* n tokens, at most a micro-batch, onto the cache. */
-static bool read_tokens(struct model *m, const int32_t *ids, int n, struct err *err)
+static void read_tokens(struct model *m, const int32_t *ids, int n)
 {
     struct host *h = &m->host;
     BUG_IF(m->carrying);
-    if (m->in_flight && !model_wait(m, err)) return false;
     memcpy(h->ids, ids, (size_t)n * sizeof *ids);
     for (int i = 0; i < n; i++) h->pos[i] = m->cached + i;
     h->start[0] = h->keys[0] = 0;
@@ -85,7 +84,6 @@ static bool read_tokens(struct model *m, const int32_t *ids, int n, struct err *
     blocks_forward(m, &p);
     memcpy(m->cached_ids + m->cached, ids, (size_t)n * sizeof *ids);
     m->cached += n;
-    return true;
 }
 
 /* The logits of the row read last, and a draw from them. */
@@ -118,7 +116,7 @@ bool model_next(struct model *m, const int32_t *ids, int n, const struct samplin
                         ids[i], m->b.config.vocab);
     for (int i = 0; i < n; i += most) {
         int some = n - i < most ? n - i : most;
-        if (!read_tokens(m, ids + i, some, err)) return false;
+        read_tokens(m, ids + i, some);
         last = some - 1;
     }
     return draw_next(m, last, s, recent, n_recent, draw, next, err);

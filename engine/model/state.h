@@ -1,7 +1,7 @@
 /* state.h - a model in memory, and what the files of this folder do for each other.
  *
  * Matrices are views made on the spot (buffer, weight_of): a row of the layout with its shape. Host
- * arrays that a queued operation reads are in `host` and are written only after a sync. */
+ * arrays that an operation reads are in `host`; it has read them when it returns. */
 #ifndef HONE_MODEL_STATE_H
 #define HONE_MODEL_STATE_H
 #include "engine/model/blueprint.h"

@@ -38,7 +38,7 @@ $B/cuda/fibers/hone-cuda.so: $(CUDA_CODE:kernels/%=$B/tests/%.o) $B/tests/cuda/s
 # The libraries that the twins find by HONE_CUDA; cuBLASLt queues on the cudart of the twin that loads it.
 $B/cuda/lib/libcublasLt.so.13: $B/tests/cuda/fake_cublaslt.o $B/cuda/ref/hone-cuda.so
 	@mkdir -p $(@D)
-	$(call Q,LD)$(CXX) -shared -o $@ $^ $(CXXFLAGS_OF)
+	$(call Q,LD)$(CXX) -shared -o $@ $^ $(CXXFLAGS_OF) -Wl,-rpath,'$$ORIGIN/../ref'
 $B/cuda/lib/%: tests/cuda/fake_versions.c
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(FLAGS) -MF $@.d -shared -o $@ $<
@@ -50,3 +50,6 @@ $B/tests/cuda/%_twin.o: tests/model/t_%.c Makefile
 $B/tests/cuda/t_%.o: FLAGS += $(if $(NVCC),-DHONE_TOOLKIT)
 $B/tests/cuda/%: $B/tests/cuda/%.o $(call archives,run) | $B/hone-cpu.so $(FAKES)
 	$(call Q,LD)$(CC) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -rdynamic -lcmocka $(LIBS)
+cuda-here: ; @echo $(if $(NVCC),yes,no)
+cuda-twins: $(FAKES) $B/cuda/fibers/hone-cuda.so $(addprefix $B/tests/cuda/,golden_twin model_twin) $B/hone $B/hone-cpu.so
+.PHONY: cuda-here cuda-twins
