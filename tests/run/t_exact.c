@@ -187,7 +187,7 @@ static const char *state_of(const char *dir)
     int n_names;
     char *out = arena_take(&arena, 1, 33);
     hash_start(&h, &arena);
-    if (!checkpoint_newest(&last, dir, &arena, &err) ||
+    if (!checkpoint_newest(&last, dir, VERIFY_ALL, &arena, &err) ||
         !manifest_read(&m, last.path, &arena, &err) ||
         !run_metrics(&steps, &n, dir, &arena, &err) ||
         !dir_list(&names, &n_names, last.path, &arena, &err))

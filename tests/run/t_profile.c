@@ -229,6 +229,7 @@ static const struct { const char *yaml, *all;
      "3:7: a tag (tag:yaml.org,2002:str) is not allowed here; write the plain value\n"},
     {"a: 1\n\tb: 2\n", "2:1: a tab stands here; YAML is indented with spaces\n"},
     {LEAST "lora: {\n\trank: 4}\n", "4:1: a tab stands here; YAML is indented with spaces\n"},
+    {"[[[[[[[[[[[[[[[[[", "1:17: more than 16 lists and maps inside each other\n"},
     {LEAST "---\nname: b\n", "3:1: a second document begins here; a file holds one\n"},
     {"a: [1\nb: 2\n",
      "2:2: this is no YAML: did not find expected ',' or ']', while parsing a flow sequence\n"},
