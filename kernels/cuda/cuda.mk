@@ -42,14 +42,23 @@ $B/cuda/lib/libcublasLt.so.13: $B/tests/cuda/fake_cublaslt.o $B/cuda/ref/hone-cu
 $B/cuda/lib/%: tests/cuda/fake_versions.c
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(FLAGS) -MF $@.d -shared -o $@ $<
-FAKES = $(if $(NVCC),$B/cuda/ref/hone-cuda.so $(addprefix $B/cuda/lib/,libcublasLt.so.13 libcuda.so.1 libnvidia-ml.so.1 libcudnn.so.9 libnccl.so.2))
+# (ThreadSanitizer does not see fibers: there the twins are left out.)
+TWINS = $(if $(NVCC),$(if $(findstring thread,$(SAN)),,yes))
+FAKES = $(if $(TWINS),$B/cuda/ref/hone-cuda.so $(addprefix $B/cuda/lib/,libcublasLt.so.13 libcuda.so.1 libnvidia-ml.so.1 libcudnn.so.9 libnccl.so.2))
 # The model's own tests, on the twins.
 $B/tests/cuda/%_twin.o: tests/model/t_%.c Makefile
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(FLAGS) -DBACKENDS='"cuda"' -c -o $@ $<
-$B/tests/cuda/t_%.o: FLAGS += $(if $(NVCC),-DHONE_TOOLKIT)
+$B/tests/cuda/t_%.o: FLAGS += $(if $(TWINS),-DHONE_TOOLKIT)
 $B/tests/cuda/%: $B/tests/cuda/%.o $(call archives,run) | $B/hone-cpu.so $(FAKES)
 	$(call Q,LD)$(CC) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -rdynamic -lcmocka $(LIBS)
-cuda-here: ; @echo $(if $(NVCC),yes,no)
+cuda-here: ; @echo $(or $(TWINS),no)
 cuda-twins: $(FAKES) $B/cuda/fibers/hone-cuda.so $(addprefix $B/tests/cuda/,golden_twin model_twin) $B/hone $B/hone-cpu.so
 .PHONY: cuda-here cuda-twins
+
+# ---- for a GPU machine: tests/gpu/run.sh ----
+$B/tests/gpu/operations.o: FLAGS += -isystem $(CUDA_ROOT)/include
+$B/tests/gpu/operations: $B/tests/gpu/operations.o $(call archives,kernels)
+	$(call Q,LD)$(CXX) -o $@ $(filter %.o %.a,$^) $(LDFLAGS) $(CUDA_START) -lcmocka -ldl -lm -lrt -lpthread
+$B/tests/gpu/measure: $B/tests/gpu/measure.o $(call archives,model)
+	$(call Q,LD)$(CC) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) $(LIBS)

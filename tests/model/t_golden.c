@@ -105,7 +105,8 @@ static void compare_gradients(struct tiny *t, const char *what)
     compare_end(&all, what, "all", half ? 0.995 : 0.9999, half ? 0.0225 : 1e-3);
     assert_true(model_update(t->m, &r, &t->err));
     double want = (double)*recorded(t, "loss", NULL);
-    if (!(fabs(r.loss - want) <= (half ? 0.015 : 1e-4))) fail_msg("%s: loss %g instead of %g", what, r.loss, want);
+    if (!(fabs(r.loss - want) <= (half ? 0.015 : 1e-4)))
+        fail_msg("%s: loss %g instead of %g", what, r.loss, want);
 }
 
 static void compare_steps(struct tiny *t, const char *what)
@@ -124,8 +125,8 @@ static void compare_steps(struct tiny *t, const char *what)
     }
 }
 
-/* Calls f with each case (of HONE_CASES, where it names some) opened on each backend; a backend that
- * is not built is skipped by name. */
+/* Calls f with each case (of HONE_CASES, where it names some) opened on each backend; a backend
+ * that is not built is skipped by name. */
 static void each_case(void (*f)(struct tiny *, const char *), enum dtype compute)
 {
     struct tiny t;
@@ -133,16 +134,15 @@ static void each_case(void (*f)(struct tiny *, const char *), enum dtype compute
     for (size_t b = 0; b < COUNT(backends); b++)
         for (size_t i = 0; i < COUNT(cases) + COUNT(adapters); i++) {
             bool adapter = i >= COUNT(cases);
-            if (some && !strstr(some, adapter ? adapters[i - COUNT(cases)].name : cases[i]))
-                continue;
+            const char *own = adapter ? adapters[i - COUNT(cases)].name : cases[i];
+            if (some && *some && !strstr(some, own)) continue;
             if (!tiny_begin(&t, adapter ? adapters[i - COUNT(cases)].base : cases[i], backends[b],
                             2))
                 break;
-            const char *name = adapter ? adapters[i - COUNT(cases)].name : cases[i];
-            if (adapter) tiny_adapter(&t, name);
+            if (adapter) tiny_adapter(&t, own);
             t.training.compute = compute;
             tiny_open(&t);
-            f(&t, arena_printf(&t.a, "%s on %s", name, backends[b]));
+            f(&t, arena_printf(&t.a, "%s on %s", own, backends[b]));
             tiny_close(&t);
         }
 }
