@@ -55,6 +55,7 @@ started_on() { grep '"kind":"start"' "$1/events.jsonl" | tail -n 1 | grep -q "\"
 whole_run() { "$hone" train "$dir/$1.yaml" --run-dir "$dir/$1" > "$dir/out" 2>&1 && started_on "$dir/$1" cuda; }
 check "a run trains on the GPU, bf16" whole_run gpu
 check "a run trains on the GPU, fp32" whole_run gpu32
+check "it waits for its turn on its own device" [ -d "$HONE_HOME/queue/cuda-0" ]
 
 killed() { # killed RUN OF BACKEND: a run of that profile, until it is killed in its eleventh step
     rm -rf "$1"; mkdir -p "$1/ckpt" "$1/chat"

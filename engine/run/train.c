@@ -30,20 +30,33 @@ static void peaks(struct train *t)
 
 /* The backend that was asked for, else that of the profile's device; auto: a GPU where there is one.
  */
-static const char *backend_wanted(const struct train *t)
+static const char *backend_wanted(const struct run_options *o, const char *device,
+                                  const struct places *places)
 {
     char why[400];
-    const char *device = t->profile.device;
-    if (t->options->backend) return t->options->backend;
+    if (o->backend) return o->backend;
     if (strcmp(device, "auto") != 0) return strncmp(device, "cuda", 4) == 0 ? "cuda" : "cpu";
-    const struct kernels *cuda = kernels_load("cuda", t->places->plugins, why, sizeof why);
+    const struct kernels *cuda = kernels_load("cuda", places->plugins, why, sizeof why);
     return cuda && cuda->count() > 0 ? "cuda" : "cpu";
+}
+
+const char *run_queue(const char *dir, const struct run_options *o, const struct places *places,
+                      struct arena *a)
+{
+    struct profile p;
+    struct problems problems = {0};
+    struct err err;
+    if (!profile_read(&p, run_path(a, dir, "profile.yaml"), NULL, 0, &problems, a, &err))
+        return "cpu";
+    int index = device_index(p.device, &err);
+    bool cuda = strcmp(backend_wanted(o, p.device, places), "cuda") == 0 && index >= 0;
+    return cuda ? arena_printf(a, "cuda-%d", index) : "cpu";
 }
 
 static bool device_open(struct train *t, struct err *err)
 {
     char why[400];
-    const char *name = backend_wanted(t);
+    const char *name = backend_wanted(t->options, t->profile.device, t->places);
     bool cuda = strcmp(name, "cuda") == 0;
     int index = cuda ? device_index(t->profile.device, err) : 0;
     if (index < 0) return false;

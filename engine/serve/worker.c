@@ -187,7 +187,8 @@ static bool wait_turn(struct worker *w, struct ticket *t, bool *stopped, struct 
     char ahead[64] = "";
     struct journal j = JOURNAL_CLOSED;
     *stopped = false;
-    if (!ticket_take(t, w->places->home, "cpu", path_base(w->run_dir), err)) return false;
+    const char *queue = run_queue(w->run_dir, w->options, w->places, a);
+    if (!ticket_take(t, w->places->home, queue, path_base(w->run_dir), err)) return false;
     if (ticket_is_first(t, ahead)) return true;
     if (!journal_open(&j, w->run_dir, a, err)) return false;
     journal_state(&j, RUN_QUEUED, j.now.step, "waits for %s to leave the device", ahead);
