@@ -28,8 +28,8 @@ $B/tests/cuda/%.cu.o: kernels/cuda/%.cu kernels/cuda/cuda.mk
 	@mkdir -p $(@D)
 	$(call Q,CXX)$(CXX) $(FAKE_FLAGS) -fno-strict-aliasing -include tests/cuda/shim.h -x c++ -c -o $@ $<
 FAKE_START = $B/tests/cuda/fake_cudart.o $(CUDA_HOST) $B/kernels/library.o $B/kernels/sizes.o
-FAKE_LINK  = -shared -Wl,-soname,hone-cuda.so $(CXXFLAGS_OF) -ldl -lpthread
-$B/cuda/ref/hone-cuda.so: $B/tests/cuda/by_reference.o $(patsubst %.c,$B/%.o,$(wildcard kernels/ref/*.c)) $B/kernels/pool.o $(FAKE_START)
+FAKE_LINK  = -shared -Wl,-soname,hone-cuda.so -Wl,-Bsymbolic $(CXXFLAGS_OF) -ldl -lpthread
+$B/cuda/ref/hone-cuda.so: $B/tests/cuda/by_reference.o $(patsubst %.c,$B/%.o,$(filter-out %/device.c,$(wildcard kernels/ref/*.c))) $(FAKE_START)
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CXX) -o $@ $^ $(FAKE_LINK) -lm
 $B/cuda/fibers/hone-cuda.so: $(CUDA_CODE:kernels/%=$B/tests/%.o) $B/tests/cuda/shim.o $(FAKE_START)
@@ -53,7 +53,7 @@ $B/tests/cuda/t_%.o: FLAGS += $(if $(TWINS),-DHONE_TOOLKIT)
 $B/tests/cuda/%: $B/tests/cuda/%.o $(call archives,run) | $B/hone-cpu.so $(FAKES)
 	$(call Q,LD)$(CC) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -rdynamic -lcmocka $(LIBS)
 cuda-here: ; @echo $(or $(TWINS),no)
-cuda-twins: $(FAKES) $B/cuda/fibers/hone-cuda.so $(addprefix $B/tests/cuda/,golden_twin model_twin) $B/hone $B/hone-cpu.so
+cuda-twins: $(FAKES) $B/cuda/fibers/hone-cuda.so $(addprefix $B/tests/cuda/,golden_twin model_twin t_step) $B/hone $B/hone-cpu.so
 .PHONY: cuda-here cuda-twins
 
 # ---- for a GPU machine: tests/gpu/run.sh ----

@@ -181,10 +181,10 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *h)
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
 {
-    CALL();
+    bool fails = fake_call(__func__);
     delete reinterpret_cast<char *>(h);
     fake_handle(-1);
-    return CUBLAS_STATUS_SUCCESS;
+    return fails ? CUBLAS_STATUS_INTERNAL_ERROR : CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t compute,
@@ -199,10 +199,10 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeTy
 
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d)
 {
-    CALL();
+    bool fails = fake_call(__func__);
     delete d;
     fake_handle(-1);
-    return CUBLAS_STATUS_SUCCESS;
+    return fails ? CUBLAS_STATUS_INTERNAL_ERROR : CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d,
@@ -229,10 +229,10 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataTyp
 
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l)
 {
-    CALL();
+    bool fails = fake_call(__func__);
     delete l;
     fake_handle(-1);
-    return CUBLAS_STATUS_SUCCESS;
+    return fails ? CUBLAS_STATUS_INTERNAL_ERROR : CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t l,
@@ -259,10 +259,10 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *p)
 
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p)
 {
-    CALL();
+    bool fails = fake_call(__func__);
     delete p;
     fake_handle(-1);
-    return CUBLAS_STATUS_SUCCESS;
+    return fails ? CUBLAS_STATUS_INTERNAL_ERROR : CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t pp,

@@ -384,12 +384,13 @@ static void give(std::map<char *, Block> &memory, void *p, int64_t *bytes)
 cudaError_t cudaFree(void *p)
 {
     std::lock_guard<std::recursive_mutex> held(lock);
-    if (fake_call(__func__)) return said(cudaErrorInvalidValue);
+    bool fails = fake_call(__func__); /* it says so, and no memory is lost */
     if (!p) return cudaSuccess;
     if (!device_memory.count(static_cast<char *>(p))) return said(cudaErrorInvalidValue);
     drain_all();
     counts.waits++;
     give(device_memory, p, &counts.bytes);
+    if (fails) return said(cudaErrorInvalidValue);
     return lost ? said(cudaErrorIllegalAddress) : cudaSuccess;
 }
 
@@ -404,12 +405,13 @@ cudaError_t cudaMallocHost(void **p, size_t bytes)
 cudaError_t cudaFreeHost(void *p)
 {
     std::lock_guard<std::recursive_mutex> held(lock);
-    if (fake_call(__func__)) return said(cudaErrorInvalidValue);
+    bool fails = fake_call(__func__); /* it says so, and no memory is lost */
     if (!p) return cudaSuccess;
     if (!host_memory.count(static_cast<char *>(p))) return said(cudaErrorInvalidValue);
     drain_all();
     counts.waits++;
     give(host_memory, p, &counts.host_bytes);
+    if (fails) return said(cudaErrorInvalidValue);
     return lost ? said(cudaErrorIllegalAddress) : cudaSuccess;
 }
 
@@ -464,13 +466,13 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
     std::lock_guard<std::recursive_mutex> held(lock);
-    if (fake_call(__func__)) return said(cudaErrorInvalidValue);
+    bool fails = fake_call(__func__);
     cudaError_t e = drain(s);
     for (size_t i = 0; i < streams.size(); i++)
         if (streams[i] == s) streams.erase(streams.begin() + static_cast<long>(i));
     delete s;
     counts.streams--;
-    return said(e);
+    return said(fails ? cudaErrorInvalidValue : e);
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
@@ -500,11 +502,11 @@ cudaError_t cudaEventCreate(cudaEvent_t *e) { return cudaEventCreateWithFlags(e,
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
     std::lock_guard<std::recursive_mutex> held(lock);
-    if (fake_call(__func__)) return said(cudaErrorInvalidValue);
+    bool fails = fake_call(__func__);
     if (e->done < e->recorded) drain(e->stream, e, e->recorded);
     delete e;
     counts.events--;
-    return cudaSuccess;
+    return fails ? said(cudaErrorInvalidValue) : cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)

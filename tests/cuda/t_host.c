@@ -561,6 +561,7 @@ static void a_device_that_is_lost_says_so_at_every_sync(void **state)
         twin.k->upload(o.d, p, o.why, 64);
         assert_null(twin.k->alloc(o.d, 64));
     }
+    twin.k->free(o.d, p, 64);
     end(&o);
     twin.reset();
 }

@@ -1,6 +1,6 @@
 /* t_step.c - a model's steps on the CUDA backend with fakes: what is allocated is what was planned,
  * a step allocates nothing and waits once, the order of streams changes no bit, and whatever call
- * fails in a step, its update says so. */
+ * fails in a step, its update says so. HONE_TWIN=fibers: the kernels themselves; HONE_TESTS: some. */
 #include "tests/cuda/twin.h"
 #include "tests/model/tiny.h"
 
@@ -8,7 +8,8 @@ static const char *const orders[] = {"eager", "lazy", "odd", "even"};
 
 static void begin(struct tiny *t, bool lora, enum dtype compute)
 {
-    twin_load("ref");
+    const char *name = getenv("HONE_TWIN");
+    twin_load(name && *name ? name : "ref");
     setenv("HONE_BUILD", twin.folder, 1);
     assert_true(tiny_begin(t, "gqa", "cuda", 1));
     if (lora) {
@@ -168,5 +169,6 @@ int main(void)
         cmocka_unit_test(kept_algorithms_give_the_same_bits),
         cmocka_unit_test(whatever_fails_in_a_step_is_said_by_its_update),
     };
+    cmocka_set_test_filter(getenv("HONE_TESTS"));
     return cmocka_run_group_tests_name("cuda step", tests, NULL, twin_drop);
 }

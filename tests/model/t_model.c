@@ -394,5 +394,6 @@ int main(void)
         cmocka_unit_test(a_step_that_is_not_finite_or_over_a_limit_changes_nothing),
         cmocka_unit_test(losses_are_those_of_the_labels),
     };
+    cmocka_set_test_filter(getenv("HONE_TESTS"));
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }
