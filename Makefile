@@ -1,4 +1,4 @@
-# make           build/hone, build/hone-cpu.so
+# make           build/hone, build/hone-cpu.so, and build/hone-cuda.so where nvcc is found
 # make run       installs what is missing by package name, builds, opens the workbench
 # make test      installs the test tools too, then all tests     make test T=pack: only names with "pack"
 # make check     layers, tidiness, warnings from both compilers
@@ -85,8 +85,9 @@ TESTS := $(foreach l,$(LAYERS) cuda,$(patsubst %.c,$B/%,$(wildcard tests/$(l)/t_
 PICK   = $(if $(T),$(foreach t,$(TESTS),$(if $(strip $(foreach w,$(T),$(findstring $(w),$(t)))),$(t))),$(TESTS))
 tests: all $(PICK)
 
-run: ; @sh tests/install.sh build && $(MAKE) -s all && sh tests/open.sh
-test: ; @sh tests/install.sh test && $(MAKE) -s tests T="$(T)" && B=$B T="$(T)" sh tests/run.sh
+J = -j$$(nproc 2>/dev/null || echo 1)
+run: ; @sh tests/install.sh build && $(MAKE) -s $(J) all && sh tests/open.sh
+test: ; @sh tests/install.sh test && $(MAKE) -s $(J) tests T="$(T)" && B=$B T="$(T)" sh tests/run.sh
 test-real test-peft bench bench-peers check: %: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B sh tests/$*.sh
 asan: ; @$(MAKE) -s SAN=address$(comma)undefined CFLAGS="-O1 -g" test T="$(T)"
 tsan: ; @$(MAKE) -s SAN=thread CC=clang CFLAGS="-O1 -g" test T="$(T)"
@@ -96,7 +97,7 @@ mutants: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B python3 tests/mut
 clean: ; rm -rf build
 install: all
 	install -d $(D)/bin $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1 $(D)/share/bash-completion/completions
-	install $B/hone $(D)/bin && install -m 644 $B/hone-cpu.so $(D)/lib/hone
+	install $B/hone $(D)/bin && install -m 644 $B/hone-cpu.so $(wildcard $B/hone-cuda.so) $(D)/lib/hone
 	cp -r assets profiles $(D)/share/hone && install -m 644 assets/hone.1 $(D)/share/man/man1
 	install -m 644 assets/hone.bash $(D)/share/bash-completion/completions/hone
 uninstall:

@@ -3,6 +3,7 @@
 # timeout, and adds them up. B: the build folder. T: only names that contain it. SECONDS_MAX: the timeout.
 cd "$(dirname "$0")/.." || exit 2
 B=${B:-build}; log=$B/test.log; passed=0; failed=0; skipped=0
+export CUDA_VISIBLE_DEVICES= # what is tested is the same with a GPU and without
 export HONE_BUILD="$B" CMOCKA_MESSAGE_OUTPUT=tap ASAN_OPTIONS=detect_leaks=1 LC_ALL=C.UTF-8
 : > "$log"
 
