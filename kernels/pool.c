@@ -222,3 +222,16 @@ void pool_memory(int64_t *total, int64_t *available) {
         if (rest < *available) *available = rest > 0 ? rest : 0;
     }
 }
+
+int64_t pool_oom_kills(void) {
+    static const char *const files[][2] = {{"", "memory.events"}, {"memory", "memory.oom_control"}};
+    char text[4096];
+    int64_t n = 0;
+    for (int i = 0; i < 2; i++) {
+        const char *hit = cgroup_text(text, sizeof text, files[i][0], files[i][1])
+                              ? strstr(text, "oom_kill ")
+                              : NULL;
+        if (hit) n += strtoll(hit + strlen("oom_kill "), NULL, 10);
+    }
+    return n;
+}

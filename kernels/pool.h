@@ -15,6 +15,8 @@ int pool_cores(void); /* cores this process may use: affinity and cgroup limit, 
 /* Bytes of memory that this process may use (the machine's, or its cgroup's limit), and what is
  * free of them now. 0 where the system does not say. */
 void pool_memory(int64_t *total, int64_t *available);
+/* Processes of this cgroup that the kernel killed for want of memory, since ever. */
+int64_t pool_oom_kills(void);
 /* `threads` in all, the caller of pool_run included; 0: pool_cores(), at most POOL_THREADS_MAX.
  * NULL where the system refuses threads. Called from the main thread before any device is opened. */
 struct pool *pool_make(int threads);

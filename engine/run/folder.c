@@ -156,8 +156,8 @@ bool run_summary_read(struct run_summary *out, const char *dir, struct arena *a,
     out->stage = arena_string(a, stage.p ? stage.p : "", stage.n);
     snprintf(out->why, sizeof out->why, "%.*s", (int)why.n, why.p ? why.p : "");
     bool lives = out->state <= RUN_SAVING;
-    bool young = out->state == RUN_QUEUED &&
-                 now_unix() - out->changed < 10; /* made, its engine is about to start */
+    double age = now_unix() - out->changed; /* under 0: the clock jumped back */
+    bool young = out->state == RUN_QUEUED && age >= 0 && age < 10; /* its engine will start */
     if (held) word_read(out, dir, a);
     if (lives && !young && !held) {
         snprintf(out->why, sizeof out->why,

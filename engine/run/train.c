@@ -355,7 +355,9 @@ static bool stage_steps(struct train *t, struct err *err)
         if (!step_run(t, err)) return false;
         if (!t->failed && !stage_edge(t, err)) return false;
         if (!orders_take(t, err)) return false;
-        if (now_unix() - t->journal.now.changed >= 1) journal_beat(&t->journal);
+        if (now_monotonic() - t->beaten < 1) continue;
+        journal_beat(&t->journal);
+        t->beaten = now_monotonic();
     }
     return true;
 }

@@ -15,6 +15,7 @@ struct train {
     const struct places *places;
     struct arena *a;                     /* the run */
     struct arena stage_arena;            /* a stage */
+    double beaten;                       /* when state.json was written, monotonic */
     struct journal journal;
 
     struct profile profile;

@@ -8,6 +8,7 @@
  * engine runs, or why not. */
 #include "engine/run/folder.h"
 #include "engine/serve/launch.h"
+#include "kernels/pool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -64,23 +65,6 @@ bool lock_take(int *fd, const char *run_dir, struct err *err)
 
 /* ---- the parent ---- */
 
-static int64_t oom_kills(void)
-{
-    struct arena a = arena_make(0);
-    struct text t;
-    struct err ignored;
-    int64_t n = 0;
-    static const char *const files[] = {"/sys/fs/cgroup/memory.events",
-                                        "/sys/fs/cgroup/memory/memory.oom_control"};
-    for (size_t i = 0; i < COUNT(files); i++) {
-        const char *hit =
-            file_read(&t, files[i], 65536, &a, &ignored) ? strstr(t.p, "oom_kill ") : NULL;
-        if (hit) n = strtoll(hit + 9, NULL, 10);
-    }
-    arena_drop(&a);
-    return n;
-}
-
 static bool is_over(enum run_state s)
 {
     return s == RUN_DONE || s == RUN_STOPPED || s == RUN_FAILED;
@@ -131,7 +115,7 @@ static _Noreturn void parent_wait(pid_t engine, const char *run_dir, int64_t oom
     signal(SIGINT, SIG_IGN);
     while (waitpid(engine, &status, 0) < 0 && errno == EINTR) {}
     write_end(run_dir, status,
-              WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && oom_kills() > oom_before);
+              WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && pool_oom_kills() > oom_before);
     _exit(0);
 }
 
@@ -174,7 +158,7 @@ static _Noreturn void parent_main(const char *run_dir, const struct run_options 
     signal(SIGXFSZ, SIG_IGN);
     detach_output(run_dir);
     if (!lock_take(&lock, run_dir, &err)) tell(ready, err.text);
-    int64_t oom = oom_kills();
+    int64_t oom = pool_oom_kills();
     pid_t engine = fork();
     if (engine < 0) tell(ready, "the system refuses another process");
     if (engine == 0) {
