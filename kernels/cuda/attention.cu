@@ -10,7 +10,8 @@
  * keys are cut into shares whose results are put together in order. */
 #include "kernels/cuda/attention.h"
 
-enum { WARPS = 4, COLUMNS = ATTENTION_HEAD_DIM / 32, SHARE_LEAST = 256, SHARE_ROWS = 64, FEW_QUERIES = 8 };
+enum { WARPS = 4, COLUMNS = ATTENTION_HEAD_DIM / 32 };
+enum { SHARE_LEAST = 256, SHARE_ROWS = 64, FEW_QUERIES = 8 };
 
 /* The dot of a row of floats in shared memory and part of a row of m. */
 template <int W>
@@ -24,7 +25,8 @@ __device__ static inline float dot(const float *x, const struct mat &m, int row,
     return sum;
 }
 
-__device__ static inline void row_to_shared(float *to, const struct mat &m, int row, int col, int n) {
+__device__ static inline void row_to_shared(float *to, const struct mat &m, int row, int col,
+                                            int n) {
     for (int c = (int)threadIdx.x % 32; c < n; c += 32) {
         float v[1];
         take(v, m, row, col + c);
@@ -42,8 +44,8 @@ template <int W> __device__ static inline int column_of(int i) {
 /* sum adds p_j of lane j times row j, for `count` lanes. With W columns a lane the lanes that are
  * left over make further groups, which take rows in turn: see together(). */
 template <int W>
-__device__ static inline void add_rows(float (&sum)[COLUMNS], float p, int count, const struct mat &m,
-                                       int row, int col, int n) {
+__device__ static inline void add_rows(float (&sum)[COLUMNS], float p, int count,
+                                       const struct mat &m, int row, int col, int n) {
     int lane = (int)threadIdx.x % 32, lanes = W == 1 ? 32 : n / W, groups = 32 / lanes,
         group = lane / lanes, c = lane % lanes * W;
     for (int first = 0; first < count; first += groups) {
@@ -111,7 +113,8 @@ template <int W> KERNEL(WARPS * 32) plain_forward(struct attend a, float *shares
     float most = -INFINITY, total = 0, sum[COLUMNS] = {};
     for (int j = first; j < end; j += 32) {
         bool in = j + lane < end;
-        float score = in ? a.scale * dot<W>(rows[warp], a.k, s.key + j + lane, k_col, n) : -INFINITY;
+        float score = -INFINITY;
+        if (in) score = a.scale * dot<W>(rows[warp], a.k, s.key + j + lane, k_col, n);
         float higher = fmaxf(most, warp_most(score)), factor = expf(most - higher),
               p = in ? expf(score - higher) : 0;
         total = total * factor + warp_sum(p);
@@ -123,7 +126,8 @@ template <int W> KERNEL(WARPS * 32) plain_forward(struct attend a, float *shares
     if (!shares) {
         row_out<W>(a.o, row, col, n, seen > 0 ? 1 / total : 0, sum);
         if (a.lse && lane == 0)
-            a.lse[(size_t)row * (size_t)a.heads + (size_t)head] = seen > 0 ? most + logf(total) : -INFINITY;
+            a.lse[(size_t)row * (size_t)a.heads + (size_t)head] =
+                seen > 0 ? most + logf(total) : -INFINITY;
         return;
     }
     float *share = share_of(shares, a, row, head, (int)blockIdx.z, (int)gridDim.z);
@@ -150,15 +154,16 @@ KERNEL(WARPS * 32) put_together(struct attend a, float *shares, int count) {
     }
     row_out<1>(a.o, row, head * n, n, total != 0 ? 1 / total : 0, sum);
     if (a.lse && lane == 0)
-        a.lse[(size_t)row * (size_t)a.heads + (size_t)head] = total != 0 ? most + logf(total) : -INFINITY;
+        a.lse[(size_t)row * (size_t)a.heads + (size_t)head] =
+            total != 0 ? most + logf(total) : -INFINITY;
 }
 
-/* Keys of a share: SHARE_LEAST or more so that the shares fit CUDA_SCRATCH; all where there are many
- * rows, since they keep a device busy without. */
+/* Keys of a share: SHARE_LEAST or more so that the shares fit CUDA_SCRATCH; all where there are
+ * many rows, since they keep a device busy without. */
 static int share_size(const struct attend &a, int rows, int longest) {
     int64_t one = (int64_t)rows * a.heads * (a.head_dim + 2) * 4, size = SHARE_LEAST;
     if (rows > SHARE_ROWS) return longest;
-    while (one * ((longest + size - 1) / size) > CUDA_SCRATCH) size *= 2;
+    while (size < longest && one * ((longest + size - 1) / size) > CUDA_SCRATCH) size *= 2;
     return size < longest ? (int)size : longest;
 }
 
@@ -167,8 +172,8 @@ void attention_plain(struct device *d, const struct attend &a, int rows, int lon
     float *shares = count > 1 ? (float *)d->workspace : NULL;
     dim3 grid((unsigned)rows, parts_of(a.heads, WARPS), (unsigned)count);
     bool is_wide = a.head_dim % WIDE == 0 && wide(a.k) && wide(a.v);
-    launch(d, "attn", is_wide ? plain_forward<WIDE> : plain_forward<1>, grid, WARPS * 32, 0, a, shares,
-           size);
+    launch(d, "attn", is_wide ? plain_forward<WIDE> : plain_forward<1>, grid, WARPS * 32, 0, a,
+           shares, size);
     grid.z = 1;
     if (shares) launch(d, "attn", put_together, grid, WARPS * 32, 0, a, shares, count);
 }
@@ -248,10 +253,10 @@ void attention_plain_back(struct device *d, const struct attend &a, const struct
     bool is_wide = a.head_dim % WIDE == 0 && wide(a.k) && wide(a.v) && wide(a.q) && wide(b.d_o);
     dim3 queries((unsigned)rows, parts_of(a.heads, WARPS)),
         keys((unsigned)rows, parts_of(a.heads / a.group, WARPS));
-    launch(d, "attn_back", is_wide ? plain_back_query<WIDE> : plain_back_query<1>, queries, WARPS * 32,
-           0, a, b);
-    launch(d, "attn_back", is_wide ? plain_back_key<WIDE> : plain_back_key<1>, keys, WARPS * 32, 0, a,
-           b);
+    launch(d, "attn_back", is_wide ? plain_back_query<WIDE> : plain_back_query<1>, queries,
+           WARPS * 32, 0, a, b);
+    launch(d, "attn_back", is_wide ? plain_back_key<WIDE> : plain_back_key<1>, keys, WARPS * 32, 0,
+           a, b);
 }
 
 /* ---- which ---- */
@@ -287,7 +292,8 @@ void cuda_attn_back(struct device *d, struct mat dq, struct mat dk, struct mat d
     struct attend_back b = {dq, dk, dv, d_o, (float *)d->workspace};
     int rows = s.start[s.n];
     a.q_copies = a.q_copies && copyable(d_o);
-    launch(d, "attn_back", dots, parts_of((int64_t)rows * h->heads, WARPS), WARPS * 32, 0, a, b, rows);
+    launch(d, "attn_back", dots, parts_of((int64_t)rows * h->heads, WARPS), WARPS * 32, 0, a, b,
+           rows);
     bool narrow = q.t == BF16 && k.t == BF16 && v.t == BF16 && d_o.t == BF16 && dq.t == BF16 &&
                   dk.t == BF16 && dv.t == BF16;
     if (narrow) attention_tensor_back(d, a, b, rows);

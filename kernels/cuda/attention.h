@@ -45,7 +45,7 @@ __device__ static inline bool tile_find(const struct attend &a, int index, int s
                                         struct piece *p) {
     int lane = (int)threadIdx.x % 32, before = 0;
     for (int first = 0; first < a.n; first += 32) {
-        int s = first + lane, tiles = s < a.n ? (a.sq[s + 1] - a.sq[s] + size - 1) / size : 0, sum = tiles;
+        int s = first + lane, sum = s < a.n ? (a.sq[s + 1] - a.sq[s] + size - 1) / size : 0;
         for (int by = 1; by < 32; by *= 2) {
             int other = __shfl_up_sync(~0U, sum, by);
             if (lane >= by) sum += other;
@@ -65,7 +65,9 @@ __device__ static inline bool tile_find(const struct attend &a, int index, int s
 
 /* The plain kernels take any types; the tensor kernels BF16 everywhere. */
 void attention_plain(struct device *, const struct attend &, int rows, int longest);
-void attention_plain_back(struct device *, const struct attend &, const struct attend_back &, int rows);
 void attention_tensor(struct device *, const struct attend &, int rows);
-void attention_tensor_back(struct device *, const struct attend &, const struct attend_back &, int rows);
+void attention_plain_back(struct device *, const struct attend &, const struct attend_back &,
+                          int rows);
+void attention_tensor_back(struct device *, const struct attend &, const struct attend_back &,
+                           int rows);
 #endif

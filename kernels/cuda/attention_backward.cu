@@ -1,7 +1,7 @@
 /* attention_backward.cu - the gradient of attention on tensor cores, without a sum that two blocks
- * share: one kernel has a tile of keys and goes over the queries that see them (dk, dv), another has
- * a tile of queries and goes over the keys that they see (dq). Both work the weights out again from
- * lse. A head of other than HD columns is filled up with zeros. */
+ * share: one kernel has a tile of keys and goes over the queries that see them (dk, dv), another
+ * has a tile of queries and goes over the keys that they see (dq). Both work the weights out again
+ * from lse. A head of other than HD columns is filled up with zeros. */
 #include "kernels/cuda/attention.h"
 
 enum { OWN = 64, OTHER = 32, BACKWARD = OWN / 16 * 32 };
@@ -13,8 +13,8 @@ template <int HD> struct backward_memory {
 
 /* s [16 x OTHER] = 16 rows of `own` times `other` transposed. */
 template <int HD>
-__device__ static inline void scores(float (&s)[OTHER / 8][4], const uint16_t (*own)[HD + PAD], int row,
-                                     const uint16_t (*other)[HD + PAD]) {
+__device__ static inline void scores(float (&s)[OTHER / 8][4], const uint16_t (*own)[HD + PAD],
+                                     int row, const uint16_t (*other)[HD + PAD]) {
     unsigned a[4], b[4];
     UNROLL
     for (int j = 0; j < OTHER / 2; j++) s[j / 4][j % 4] = 0;
@@ -91,8 +91,9 @@ __device__ static inline void key_weights(float (&s)[OTHER / 8][4], const float 
 }
 
 /* dp becomes ds. */
-__device__ static inline void key_differences(float (&dp)[OTHER / 8][4], const float (&s)[OTHER / 8][4],
-                                              const float *delta, int heads, int query, int queries) {
+__device__ static inline void key_differences(float (&dp)[OTHER / 8][4],
+                                              const float (&s)[OTHER / 8][4], const float *delta,
+                                              int heads, int query, int queries) {
     int t = (int)threadIdx.x % 4;
     UNROLL
     for (int i = 0; i < OTHER / 4; i++) {
@@ -120,7 +121,8 @@ template <int HD, int OUT> KERNEL(BACKWARD) tensor_back_key(struct attend a, str
     for (int head = kv_head * a.group; head < (kv_head + 1) * a.group; head++)
         for (int query = p.from; query < queries; query += OTHER) {
             __syncthreads(); /* the last tile has been used by all */
-            tiles_load<OTHER, HD>(m->other, a.q, b.d_o, p.first + query, p.end, head * n, n, a.q_copies);
+            tiles_load<OTHER, HD>(m->other, a.q, b.d_o, p.first + query, p.end, head * n, n,
+                                  a.q_copies);
             copies_wait<0>();
             __syncthreads();
             scores<HD>(s, m->own[0], row, m->other[0]);
@@ -138,8 +140,9 @@ template <int HD, int OUT> KERNEL(BACKWARD) tensor_back_key(struct attend a, str
 /* ---- dq ---- */
 
 /* s: scores [queries x keys] and dp become ds, in dp. */
-__device__ static inline void query_weights(const float (&s)[OTHER / 8][4], float (&dp)[OTHER / 8][4],
-                                            float scale, int query, int key, const float (&lse)[2],
+__device__ static inline void query_weights(const float (&s)[OTHER / 8][4],
+                                            float (&dp)[OTHER / 8][4], float scale, int query,
+                                            int key, const float (&lse)[2],
                                             const float (&delta)[2]) {
     int t = (int)threadIdx.x % 4;
     UNROLL

@@ -1,7 +1,7 @@
-/* attention_forward.cu - attention on tensor cores (Dao 2023): a block has QUERIES rows of one head,
- * 16 a warp, and goes over their keys in tiles; scores, weights and sums stay in registers, and the
- * sums are rescaled when a larger score is met. Keys and values of the next tile are copied while
- * this one is worked on. A head of other than HD columns is filled up with zeros. */
+/* attention_forward.cu - attention on tensor cores (Dao 2023): a block has QUERIES rows of one
+ * head, 16 a warp, and goes over their keys in tiles; scores, weights and sums stay in registers,
+ * and the sums are rescaled when a larger score is met. Keys and values of the next tile are copied
+ * while this one is worked on. A head of other than HD columns is filled up with zeros. */
 #include "kernels/cuda/attention.h"
 
 enum { QUERIES = 64, FORWARD = QUERIES / 16 * 32 };
@@ -43,7 +43,7 @@ __device__ static inline void weights(float (&s)[KEYS / 8][4], unsigned (&w)[KEY
         st->most[h] = most;
         st->total[h] = st->total[h] * factor + total;
         UNROLL
-        for (int j = 0; j < HD / 8; j++) st->sum[j][2 * h] *= factor, st->sum[j][2 * h + 1] *= factor;
+        for (int i = 0; i < HD / 4; i++) st->sum[i / 2][2 * h + i % 2] *= factor;
     }
     UNROLL
     for (int i = 0; i < KEYS / 16; i++) {

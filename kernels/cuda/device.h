@@ -22,8 +22,8 @@ struct device {
     cudaStream_t stream;
     char *workspace;                 /* device memory, aligned to 256 */
     size_t workspace_bytes;
-    int processors;                  /* streaming multiprocessors: how far a grid is worth spreading */
-    char fault[256];                 /* the first error since the last sync; "" when there is none */
+    int processors;                  /* streaming multiprocessors */
+    char fault[256];                 /* the first error since the last sync, or "" */
     struct host_side *host;          /* the host side's own: products, posts, captured graphs */
 };
 

@@ -25,7 +25,8 @@ __device__ static inline void take(float (&v)[W], const void *p, enum dtype t, s
     } else if (t == BF16) {
         uint4 u = *(const uint4 *)((const uint16_t *)p + at);
         const unsigned pair[4] = {u.x, u.y, u.z, u.w};
-        for (int i = 0; i < W; i++) v[i] = bf16_float(i & 1 ? pair[i / 2] >> 16 : pair[i / 2] & 0xFFFF);
+        for (int i = 0; i < W; i++)
+            v[i] = bf16_float(i & 1 ? pair[i / 2] >> 16 : pair[i / 2] & 0xFFFF);
     } else {
         const float4 *f = (const float4 *)((const float *)p + at);
         for (int i = 0; i < W / 4; i++) {
@@ -102,7 +103,9 @@ template <int W, class F> KERNEL(256) each_element(int rows, int cols, F f) {
         f.template at<W>(row, col);
 }
 
-static inline unsigned parts_of(int64_t n, int64_t size) { return (unsigned)((n + size - 1) / size); }
+static inline unsigned parts_of(int64_t n, int64_t size) {
+    return (unsigned)((n + size - 1) / size);
+}
 
 /* Whether rows can be read and written 16 bytes at a time. */
 static inline bool wide(struct mat m) {

@@ -1,6 +1,6 @@
-/* loss.cu - cross-entropy over a row of logits, a block a row, with its gradient in the place of the
- * logits where that is asked for. The largest logit and the sum are found in one pass, each thread
- * rescaling its own sum when it meets a larger one. */
+/* loss.cu - cross-entropy over a row of logits, a block a row, with its gradient in the place of
+ * the logits where that is asked for. The largest logit and the sum are found in one pass, each
+ * thread rescaling its own sum when it meets a larger one. */
 #include "kernels/cuda/element.h"
 
 enum { XENT_MOST = 1024 };
@@ -44,7 +44,8 @@ KERNEL(XENT_MOST) xent_row(float *loss, struct mat grad, struct mat logits, cons
     struct running r = {-INFINITY, 0};
     float aim[1] = {0}, v[W];
     if (target >= 0) take(aim, logits, row, target);
-    for (int col = (int)threadIdx.x * W; target >= 0 && col < logits.cols; col += (int)blockDim.x * W) {
+    for (int col = (int)threadIdx.x * W; target >= 0 && col < logits.cols;
+         col += (int)blockDim.x * W) {
         take(v, logits, row, col);
         for (int i = 0; i < W; i++) run_on(&r, v[i]);
     }
@@ -59,8 +60,8 @@ void cuda_xent(struct device *d, float *loss, struct mat grad, struct mat logits
     if (logits.rows == 0) return;
     bool is_wide = wide(logits) && (!grad.p || wide(grad));
     unsigned threads = logits.cols >= 4096 ? 1024 : 256;
-    launch(d, "xent", is_wide ? xent_row<WIDE> : xent_row<1>, (unsigned)logits.rows, threads, 0, loss,
-           grad, logits, target, block);
+    launch(d, "xent", is_wide ? xent_row<WIDE> : xent_row<1>, (unsigned)logits.rows, threads, 0,
+           loss, grad, logits, target, block);
 }
 
 KERNEL(1024) total_loss(struct block *block, const float *loss, int n) {

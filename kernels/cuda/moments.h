@@ -65,7 +65,8 @@ __device__ static inline void moments_give(void *p, enum dtype t, float *scale, 
         double last = (7 * (double)((1 << S) - 1) / (double)(1 << (S - 1)) - 6) / 8;
         float s = largest < MOMENT_LEAST ? 0 : (float)((double)largest / last);
         if (threadIdx.x % 32 == 0) *scale = s;
-        for (int i = 0; i < n; i++) ((uint8_t *)p)[at + i] = (uint8_t)code_of(x[i], s, draw[i], has_sign);
+        for (int i = 0; i < n; i++)
+            ((uint8_t *)p)[at + i] = (uint8_t)code_of(x[i], s, draw[i], has_sign);
     } else if (t == BF16) {
         for (int i = 0; i < n; i++)
             ((uint16_t *)p)[at + i] = (uint16_t)((__float_as_uint(x[i]) + draw[i]) >> 16);

@@ -1,13 +1,13 @@
-/* norm.cu - root mean square norm fused with the residual sum, and its gradient: with r = rstd and n
- * columns, dx_j = r (w_j dy_j - x_j r^2 sum_k(w_k dy_k x_k) / n). A block has a row at a time; the
- * second pass over it finds it in the cache. */
+/* norm.cu - root mean square norm fused with the residual sum, and its gradient: with r = rstd and
+ * n columns, dx_j = r (w_j dy_j - x_j r^2 sum_k(w_k dy_k x_k) / n). A block has a row at a time;
+ * the second pass over it finds it in the cache. */
 #include "kernels/cuda/sums.h"
 
 enum { NORM = 256 };
 
 template <int W>
-KERNEL(NORM) norm_row(struct mat y, float *rstd, struct mat x, struct mat residual, struct mat weight,
-                      float eps) {
+KERNEL(NORM) norm_row(struct mat y, float *rstd, struct mat x, struct mat residual,
+                      struct mat weight, float eps) {
     SHARED(float, between, [NORM / 32]);
     int row = (int)blockIdx.x;
     float squares = 0;
@@ -85,8 +85,8 @@ void cuda_norm_back(struct device *d, struct mat dx, struct mat dweight, struct 
     unsigned parts = parts_of(x.rows, rows);
     size_t bytes = sums && x.cols <= 8192 ? (size_t)x.cols * sizeof(float) : 0;
     bool is_wide = wide(dx) && wide(dy) && wide(x) && wide(weight);
-    launch(d, "norm_back", is_wide ? norm_back_rows<WIDE> : norm_back_rows<1>, parts, NORM, bytes, dx,
-           sums, bytes > 0, dy, x, weight, rstd, rows);
+    launch(d, "norm_back", is_wide ? norm_back_rows<WIDE> : norm_back_rows<1>, parts, NORM, bytes,
+           dx, sums, bytes > 0, dy, x, weight, rstd, rows);
     if (sums)
         launch(d, "norm_back", add_parts, parts_of(x.cols, 256), 256, 0, (float *)dweight.p, sums,
                (int)parts, x.cols);

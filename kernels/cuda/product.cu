@@ -41,14 +41,13 @@ template <bool A_DOWN, bool B_DOWN, int M, int N>
 __device__ static inline void stage_load(stage<A_DOWN, B_DOWN, M, N> *s, const struct product &p,
                                          int m0, int n0, int k0) {
     if (k0 < p.k) {
-        if (A_DOWN) tile_load<A_DOWN ? STEP : M, A_DOWN ? M : STEP>(s->a, p.a, k0, m0, p.k, p.c.rows,
-                                                                    p.a_copies, N * 2);
-        else tile_load<A_DOWN ? STEP : M, A_DOWN ? M : STEP>(s->a, p.a, m0, k0, p.c.rows, p.k,
-                                                             p.a_copies, N * 2);
-        if (B_DOWN) tile_load<B_DOWN ? STEP : N, B_DOWN ? N : STEP>(s->b, p.b, k0, n0, p.k, p.c.cols,
-                                                                    p.b_copies, N * 2);
-        else tile_load<B_DOWN ? STEP : N, B_DOWN ? N : STEP>(s->b, p.b, n0, k0, p.c.cols, p.k,
-                                                             p.b_copies, N * 2);
+        constexpr int A_ROWS = A_DOWN ? STEP : M, B_ROWS = B_DOWN ? STEP : N;
+        constexpr int A_COLS = A_DOWN ? M : STEP, B_COLS = B_DOWN ? N : STEP;
+        int m = p.c.rows, n = p.c.cols;
+        tile_load<A_ROWS, A_COLS>(s->a, p.a, A_DOWN ? k0 : m0, A_DOWN ? m0 : k0, A_DOWN ? p.k : m,
+                                  A_DOWN ? m : p.k, p.a_copies, N * 2);
+        tile_load<B_ROWS, B_COLS>(s->b, p.b, B_DOWN ? k0 : n0, B_DOWN ? n0 : k0, B_DOWN ? p.k : n,
+                                  B_DOWN ? n : p.k, p.b_copies, N * 2);
     }
     copies_commit();
 }
@@ -113,7 +112,8 @@ static void tensor_sized(struct device *d, const struct product &p) {
 enum { PLAIN = 64, PLAIN_STEP = 16 };
 
 /* One of a factor's elements, [i][k] whichever way it is stored. */
-__device__ static inline float factor(const struct mat &m, bool down, int i, int n, int k, int end) {
+__device__ static inline float factor(const struct mat &m, bool down, int i, int n, int k,
+                                      int end) {
     float v[1] = {0};
     if (i < n && k < end) {
         if (down) take(v, m, k, i);
@@ -186,15 +186,15 @@ static void product_launch(struct device *d, struct product p, enum dtype t) {
     p.a_copies = copyable(p.a), p.b_copies = copyable(p.b);
     if (!p.a_down && !p.b_down && p.c.rows <= FEW) {
         bool is_wide = p.k % WIDE == 0 && wide(p.a) && wide(p.b);
-        launch(d, "product", is_wide ? few_rows<WIDE> : few_rows<1>, parts_of(p.c.cols, 8), 256, 0, p,
-               t);
+        launch(d, "product", is_wide ? few_rows<WIDE> : few_rows<1>, parts_of(p.c.cols, 8), 256, 0,
+               p, t);
     } else if (t == BF16) {
         if (p.a_down) tensor_sized<true, true>(d, p);
         else if (p.b_down) tensor_sized<false, true>(d, p);
         else tensor_sized<false, false>(d, p);
     } else {
-        launch(d, "product", plain_product, dim3(parts_of(p.c.rows, PLAIN), parts_of(p.c.cols, PLAIN)),
-               256, 0, p);
+        dim3 grid(parts_of(p.c.rows, PLAIN), parts_of(p.c.cols, PLAIN));
+        launch(d, "product", plain_product, grid, 256, 0, p);
     }
 }
 
@@ -214,7 +214,8 @@ void cuda_product_linear(struct device *d, struct mat y, struct mat x, const str
 
 void cuda_product_linear_back(struct device *d, struct mat dx, struct mat dy,
                               const struct weight *w, float alpha, float beta) {
-    product_launch(d, {dx, dy, factor_of(w), dy.cols, false, true, false, false, alpha, beta}, w->t);
+    product_launch(d, {dx, dy, factor_of(w), dy.cols, false, true, false, false, alpha, beta},
+                   w->t);
 }
 
 void cuda_product_linear_grad(struct device *d, struct mat dw, struct mat dy, struct mat x,

@@ -233,8 +233,8 @@ void cuda_bias_grad(struct device *d, struct mat db, struct mat dy) {
     float *sums = (float *)d->workspace;
     int rows = (int)parts_of(dy.rows, sum_parts(dy.rows, dy.cols));
     int parts = (int)parts_of(dy.rows, rows);
-    launch(d, "bias_grad", column_sums, dim3(parts_of(dy.cols, 32), (unsigned)parts), dim3(32, 8), 0,
-           sums, dy, rows);
+    launch(d, "bias_grad", column_sums, dim3(parts_of(dy.cols, 32), (unsigned)parts), dim3(32, 8),
+           0, sums, dy, rows);
     launch(d, "bias_grad", add_parts, parts_of(dy.cols, 256), 256, 0, (float *)db.p, sums, parts,
            dy.cols);
 }

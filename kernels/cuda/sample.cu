@@ -125,7 +125,8 @@ __device__ static inline struct kept kept_of(const struct sample_args &a, float 
     share wanted = (share)ceil((double)a.how.top_p * (double)all);
     struct border b = search(a, wanted > 0 ? wanted : 1, k.key, &most, heap, found);
     unsigned bits = b.key >> 31 ? b.key & 0x7FFFFFFF : ~b.key;
-    share each = share_of(__uint_as_float(bits), most), missing = wanted > b.above ? wanted - b.above : 1;
+    share each = share_of(__uint_as_float(bits), most),
+          missing = wanted > b.above ? wanted - b.above : 1;
     k.key = b.key;
     k.equals = each ? (missing + each - 1) / each : 1;
     return k;

@@ -37,7 +37,9 @@ __device__ static inline void copy_async(void *to, const void *from, int bytes) 
                  "l"(from), "r"(bytes)
                  : "memory");
 }
-__device__ static inline void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ static inline void copies_commit() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
 /* All groups but the newest N are there, for this thread: a barrier tells the others. */
 template <int N> __device__ static inline void copies_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");

@@ -42,7 +42,8 @@ __device__ static inline void tile_load(uint16_t (*tile)[COLS + PAD], const stru
  * fragment begins in the tile as it is stored: A is stored [m][k], A of the second [k][m]; B is
  * stored [n][k], B of the second [k][n]. */
 template <int LD>
-__device__ static inline void a_rows(unsigned (&r)[4], const uint16_t (*tile)[LD], int row, int col) {
+__device__ static inline void a_rows(unsigned (&r)[4], const uint16_t (*tile)[LD], int row,
+                                     int col) {
     int l = (int)threadIdx.x % 32;
     ldmatrix(r, &tile[row + l % 16][col + l / 16 * 8]);
 }
@@ -53,7 +54,8 @@ __device__ static inline void a_columns(unsigned (&r)[4], const uint16_t (*tile)
     ldmatrix_transposed(r, &tile[row + l % 8 + l / 16 * 8][col + l / 8 % 2 * 8]);
 }
 template <int LD>
-__device__ static inline void b_rows(unsigned (&r)[4], const uint16_t (*tile)[LD], int row, int col) {
+__device__ static inline void b_rows(unsigned (&r)[4], const uint16_t (*tile)[LD], int row,
+                                     int col) {
     int l = (int)threadIdx.x % 32;
     ldmatrix(r, &tile[row + l % 8 + l / 16 * 8][col + l / 8 % 2 * 8]);
 }

@@ -24,7 +24,7 @@ static bool walk_of(struct device *d, const struct slot *slots, int n,
     for (int i = 0; i < n; i++) chunks += (slots[i].n + CHUNK - 1) / CHUNK;
     if (chunks == 0) return false;
     if ((int64_t)(n + 1) * 16 + chunks * 8 > CUDA_SCRATCH || chunks > INT32_MAX) {
-        cuda_fault(d, "an update of more slots or elements than the workspace has room to count", 0);
+        cuda_fault(d, "an update of more slots or elements than the workspace can count", 0);
         return false;
     }
     w->slots = (const struct slot *)cuda_post(d, slots, (size_t)n * sizeof *slots);

@@ -96,7 +96,8 @@ int main(int argc, char **argv) {
     int n = 0, bad = 0;
     for (const struct fault &f : table) {
         if (f.race != race) continue;
-        cudaError_t e = launch_kernel(f.kernel, dim3(f.blocks), dim3(f.threads), f.bytes, nullptr, x);
+        dim3 grid(f.blocks), block(f.threads);
+        cudaError_t e = launch_kernel(f.kernel, grid, block, f.bytes, nullptr, x);
         bool seen = e != cudaSuccess && strstr(shim_fault(), f.word);
         printf("%s %d - %s is said\n", seen ? "ok" : "not ok", ++n, f.name);
         if (!seen) bad++, printf("# error %d: %s\n", (int)e, shim_fault());

@@ -1,7 +1,7 @@
 /* race.cc - two accesses that nothing orders. Kernels compiled with clang's -fsanitize=thread call
  * __tsan_read and __tsan_write for every access; they are answered here, and libtsan is not linked
- * (it does not see fibers of this kind). Two accesses to a byte, one of them a write, are ordered by
- * a kernel's end, by a __syncthreads between them in the same block or by a __syncwarp between
+ * (it does not see fibers of this kind). Two accesses to a byte, one of them a write, are ordered
+ * by a kernel's end, by a __syncthreads between them in the same block or by a __syncwarp between
  * them in the same warp; shuffles order nothing. For each byte the last write and two reads are
  * kept. Reading shared memory that no thread of the block has written is refused too. */
 #include "tests/cuda/shim_run.h"

@@ -58,7 +58,7 @@ asm(".text\n.globl shim_switch\n.type shim_switch,@function\nshim_switch:\n"
     ".size shim_switch,.-shim_switch\n");
 
 static void *context_make(char *stack, void (*entry)()) {
-    void **sp = (void **)(stack + stack_bytes) - 2; /* entry finds rsp = 16 n + 8, as the ABI says */
+    void **sp = (void **)(stack + stack_bytes) - 2; /* entry finds rsp = 16 n + 8 */
     *sp = (void *)entry;
     for (int i = 1; i <= 6; i++) sp[-i] = nullptr;
     return sp - 6;
@@ -242,7 +242,7 @@ static void leave() {
 
 static void *fresh(size_t bytes) {
     void *p;
-    if (posix_memalign(&p, 128, bytes ? bytes : 1)) abort(); /* exact, so that ASan guards its end */
+    if (posix_memalign(&p, 128, bytes ? bytes : 1)) abort(); /* exact, for ASan */
     memset(p, option.poison, bytes);
     race_forget(p, bytes);
     return p;

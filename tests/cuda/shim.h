@@ -93,7 +93,8 @@ template <class T> T shuffle(unsigned mask, T v, int from, bool in, const char *
     static_assert(sizeof(T) <= slot_bytes && std::is_trivially_copyable_v<T>);
     meeting *m = meet(mask, SHUFFLE, &v, sizeof v, file, line);
     if (!in) return v;
-    if (!(m->there >> from & 1)) fail(file, line, "a shuffle reads lane %d, which is not there", from);
+    if (!(m->there >> from & 1))
+        fail(file, line, "a shuffle reads lane %d, which is not there", from);
     return from_slot<T>(m, from);
 }
 template <class T, class F> __attribute__((no_sanitize("thread"))) T atomic(T *p, F change) {
