@@ -28,7 +28,7 @@ class Copy:
                 shutil.copy2(name, os.path.join(self.root, name))
         if not flags and os.path.isdir(BUILD):
             shutil.copytree(BUILD, os.path.join(self.root, BUILD), symlinks=True,
-                            ignore=shutil.ignore_patterns("fuzz", "address-undefined", "thread", "*.log"))
+                            ignore=shutil.ignore_patterns("corpus", "address-undefined", "thread", "*.log"))
         os.makedirs(os.path.join(self.root, "tmp"))
 
     def drop(self):
@@ -48,7 +48,7 @@ class Copy:
     def run(self, command, seconds):
         """(status, output); status None: it was still running. All that it started is ended."""
         env = dict(os.environ, HONE_BUILD=BUILD, CMOCKA_MESSAGE_OUTPUT="tap", LC_ALL="C.UTF-8",
-                   TMPDIR=self.path("tmp"), B=BUILD, MAKEFLAGS="")
+                   TMPDIR=self.path("tmp"), B=BUILD, MAKEFLAGS="-o Makefile")
         p = subprocess.Popen(command, cwd=self.root, env=env, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         try:
