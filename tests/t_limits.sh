@@ -115,7 +115,7 @@ later() { [ "$(step_of "$dir/jump")" -gt "$1" ]; }
 jumps() {
     echo 31536000 > "$dir/clock"
     HONE_CLOCK=$dir/clock LD_PRELOAD=$dir/twin.so "$hone" train "$dir/full.yaml" --run-dir "$dir/jump" $long > "$dir/out" 2>&1 &
-    wait_for 30 training "$dir/jump" || return 1
+    wait_for 30 grep -qs '"step":50,' "$dir/jump/events.jsonl" || return 1
     echo -3600 > "$dir/clock"; sleep 1.5
     wait_for 30 later "$(($(step_of "$dir/jump") + 1))"; rc=$?
     "$hone" stop "$dir/jump" >> "$dir/out" 2>&1; wait
