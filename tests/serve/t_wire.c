@@ -3,7 +3,9 @@
 #include "tests/test.h"
 #include "engine/serve/wire.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct arena a;
@@ -165,6 +167,120 @@ static void a_socket_lies_in_a_folder_of_its_owner_alone(void **state)
     assert_true(dir_remove(folder, &err));
 }
 
+/* ---- the socket ---- */
+
+static char home[] = "/tmp/hone-wire-XXXXXX";
+
+static int lowest_descriptor(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(fd);
+    return fd;
+}
+
+static int home_make(void **state)
+{
+    snprintf(home, sizeof home, "/tmp/hone-wire-XXXXXX");
+    return mkdtemp(home) ? setup(state) : -1;
+}
+
+static int home_drop(void **state)
+{
+    struct err err;
+    return dir_remove(home, &err) ? teardown(state) : -1;
+}
+
+static void a_dead_engines_socket_is_in_nobodys_way(void **state)
+{
+    char path[108];
+    struct err err;
+    int first, second, client;
+    (void)state;
+    assert_true(wire_path(path, "/runs/a", home, &err));
+    assert_true(wire_listen(&first, path, &err));
+    close(first); /* its file stays, as after a kill */
+    assert_true(wire_listen(&second, path, &err));
+    assert_true(wire_connect(&client, path, &err));
+    int server = wire_accept(second);
+    assert_true(server >= 0);
+    assert_true(fcntl(server, F_GETFL) & O_NONBLOCK && fcntl(client, F_GETFL) & O_NONBLOCK);
+    struct stat st;
+    assert_true(stat(path, &st) == 0 && (st.st_mode & 077) == 0);
+    assert_int_equal(wire_accept(second), -1); /* nobody else is there, and it does not wait */
+    close(server), close(client), close(second);
+}
+
+static void what_cannot_be_opened_leaves_no_descriptor(void **state)
+{
+    struct err err;
+    int fd, before = lowest_descriptor();
+    const char *nowhere = arena_printf(&a, "%s/not/there", home);
+    (void)state;
+    assert_false(wire_listen(&fd, nowhere, &err));
+    assert_non_null(strstr(err.text, "cannot listen at"));
+    assert_int_equal(fd, -1);
+    assert_false(wire_connect(&fd, nowhere, &err));
+    assert_non_null(strstr(err.text, "does not answer"));
+    assert_int_equal(fd, -1);
+    assert_int_equal(lowest_descriptor(), before);
+}
+
+static void who_is_refused_reads_why_and_then_the_end(void **state)
+{
+    char path[108], said[200];
+    struct err err;
+    int listener, client;
+    (void)state;
+    assert_true(wire_path(path, "/runs/a", home, &err) && wire_listen(&listener, path, &err));
+    assert_true(wire_connect(&client, path, &err));
+    int before = lowest_descriptor();
+    wire_refuse(wire_accept(listener), "there is no room");
+    assert_int_equal(lowest_descriptor(), before);
+    ssize_t n = read(client, said, sizeof said - 1);
+    assert_true(n > 0);
+    said[n] = 0;
+    assert_non_null(strstr(said, "there is no room"));
+    assert_int_equal(read(client, said, sizeof said), 0);
+    close(client), close(listener);
+}
+
+static void another_user_is_let_in_nowhere(void **state)
+{
+    char path[108];
+    struct err err;
+    int listener, status = 1;
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("only root can be another user\n");
+        skip();
+    }
+    assert_true(wire_path(path, "/runs/a", home, &err) && wire_listen(&listener, path, &err));
+    /* even where the folders and the socket were opened to all by mistake */
+    assert_int_equal(chmod(home, 0777) | chmod(path_dir(&a, path), 0777) | chmod(path, 0777), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd;
+        bool in = setresuid(65534, 65534, 65534) == 0 && wire_connect(&fd, path, &err);
+        _exit(in || !strstr(err.text, "belongs to another user"));
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(status, 0);
+    int before = lowest_descriptor();
+    assert_int_equal(wire_accept(listener), -1);
+    assert_int_equal(lowest_descriptor(), before);
+    close(listener);
+}
+
+static void who_is_gone_is_noticed_as_something_is_sent(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    assert_true(wire_send(&w, TEXT("one\n")));
+    close(far[0]);
+    far[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_false(wire_send(&w, TEXT("two\n")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +291,15 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(what_nobody_reads_waits_and_is_not_more_than_a_mebibyte,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dead_engines_socket_is_in_nobodys_way, home_make,
+                                        home_drop),
+        cmocka_unit_test_setup_teardown(what_cannot_be_opened_leaves_no_descriptor, home_make,
+                                        home_drop),
+        cmocka_unit_test_setup_teardown(who_is_refused_reads_why_and_then_the_end, home_make,
+                                        home_drop),
+        cmocka_unit_test_setup_teardown(another_user_is_let_in_nowhere, home_make, home_drop),
+        cmocka_unit_test_setup_teardown(who_is_gone_is_noticed_as_something_is_sent, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_socket_lies_in_a_folder_of_its_owner_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_path_too_long_for_a_socket_is_put_elsewhere, setup,
