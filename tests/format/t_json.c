@@ -200,6 +200,9 @@ static void written_text_reads_back_equal(void **state)
     const struct json *v = parse(b.p);
     assert_non_null(v);
     assert_true(text_equal(v->text, t));
+    struct buf short_forms = buf_make(&arena);
+    json_put_text(&short_forms, TEXT("\b\t\n\f\r\x01\x1F"));
+    assert_string_equal(short_forms.p, "\"\\b\\t\\n\\f\\r\\u0001\\u001f\"");
     struct buf c = buf_make(&arena);
     json_put_text(&c, TEXT("x\xFFy\xED\xA0\x80"));
     assert_string_equal(c.p, "\"x\xEF\xBF\xBDy\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");
