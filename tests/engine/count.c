@@ -36,6 +36,14 @@ void *malloc(size_t n)
     return p;
 }
 
+void *aligned_alloc(size_t align, size_t n) /* an arena's */
+{
+    static void *(*real)(size_t, size_t);
+    if (!real) real = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "aligned_alloc");
+    calls++;
+    return real(align, n);
+}
+
 void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 {
     static void *(*real)(void *, size_t, int, int, int, off_t);

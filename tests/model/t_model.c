@@ -356,6 +356,59 @@ static void a_step_that_is_not_finite_or_over_a_limit_changes_nothing(void **sta
     tiny_close(&t);
 }
 
+/* The model's folder again, with one weight of tensor `name` that is no number. */
+static void spoil(struct tiny *t, const char *dir, const char *name, float value)
+{
+    struct text weights, config;
+    struct tensors in;
+    const char *from = path_join(&t->a, t->files.base, "model.safetensors");
+    if (!file_read(&weights, from, 1 << 24, &t->a, &t->err) ||
+        !file_read(&config, path_join(&t->a, t->files.base, "config.json"), 1 << 20, &t->a,
+                   &t->err) ||
+        !tensors_open(&in, from, &t->a, &t->err))
+        fail_msg("%s", t->err.text);
+    const struct tensor *x = tensors_find(&in, name);
+    assert_true(x && (x->type == T_F32 || x->type == T_BF16));
+    size_t each = x->type == T_F32 ? 4 : 2; /* BF16 is the upper half of F32 */
+    char *bytes = arena_string(&t->a, weights.p, weights.n);
+    memcpy(bytes + x->at + 7 * each, (const char *)&value + sizeof value - each, each);
+    tensors_close(&in);
+    if (!file_replace(path_join(&t->a, dir, "model.safetensors"), (struct text){bytes, weights.n},
+                      &t->err) ||
+        !file_replace(path_join(&t->a, dir, "config.json"), config, &t->err))
+        fail_msg("%s", t->err.text);
+    t->files.base = dir;
+}
+
+/* NaN and infinity come out as what they are, and no weight, master or moment takes them in. */
+static void nan_is_shown_as_nan_and_reaches_no_weight(void **state)
+{
+    (void)state;
+    static const float values[] = {NAN, INFINITY, -INFINITY};
+    static const char *const names[] = {"model.embed_tokens.weight", "model.norm.weight",
+                                        "model.layers.0.mlp.down_proj.weight"};
+    char dir[] = "/tmp/hone-nan-XXXXXX";
+    struct tiny t;
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < COUNT(backends) * COUNT(values) * COUNT(names); i++) {
+        float value = values[i / COUNT(backends) % COUNT(values)];
+        if (!tiny_begin(&t, "tied", backends[i % COUNT(backends)], 2)) continue;
+        spoil(&t, dir, names[i / COUNT(backends) / COUNT(values)], value);
+        tiny_open(&t);
+        struct batch b = recorded_batch(&t, 0);
+        b.ids[0] = 0; /* the spoilt row of the embedding is read */
+        char *before = tiny_hash(&t);
+        struct step_result r = tiny_step(&t, 1, 1e-2f, &b, 1);
+        if (!r.skipped || (isfinite(r.loss) && isfinite(r.grad_norm)))
+            fail_msg("%g: skipped %d, loss %g, norm %g", (double)value, r.skipped, r.loss,
+                     r.grad_norm);
+        assert_string_equal(before, tiny_hash(&t));
+        tiny_close(&t);
+    }
+    struct err err;
+    assert_true(dir_remove(dir, &err));
+}
+
 static void losses_are_those_of_the_labels(void **state)
 {
     (void)state;
@@ -392,6 +445,7 @@ int main(void)
         cmocka_unit_test(the_adapter_can_be_turned_off),
         cmocka_unit_test(bad_batches_are_sentences),
         cmocka_unit_test(a_step_that_is_not_finite_or_over_a_limit_changes_nothing),
+        cmocka_unit_test(nan_is_shown_as_nan_and_reaches_no_weight),
         cmocka_unit_test(losses_are_those_of_the_labels),
     };
     cmocka_set_test_filter(getenv("HONE_TESTS"));
