@@ -200,6 +200,28 @@ static void what_is_no_reply_is_told_apart(void **state)
     assert_true(r.kind == REPLY_READY && r.text.n == 0 && !r.adapter && r.context == 0);
 }
 
+/* There is no model here to reach. */
+static void what_its_template_refuses_reaches_no_model(void **state)
+{
+    char folder[] = "/tmp/hone-message-XXXXXX";
+    struct message m = {TEXT("nobody"), TEXT("x")};
+    struct asked x = {.messages = &m, .n = 1, .adapter_off = true};
+    struct answer_stats stats;
+    struct tokenizer *tok;
+    struct template *tpl;
+    struct err err;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    bool open = file_replace(path_join(&a, folder, "tokenizer.json"),
+                             TEXT("{\"model\":{\"type\":\"bytes\"}}"), &err) &&
+                tokenizer_open(&tok, folder, &a, &err) &&
+                template_open(&tpl, "qa", "assets/templates", (struct text){0}, &a, &err);
+    if (!open) fail_msg("%s", err.text);
+    assert_false(asked_answer(&x, NULL, NULL, tok, tpl, &stats, &a, &err));
+    assert_non_null(strstr(err.text, "has no place for the role nobody"));
+    assert_true(dir_remove(folder, &err));
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -220,6 +242,7 @@ int main(void)
                                        cmocka_unit_test(what_is_not_said_has_its_usual_value),
                                        cmocka_unit_test(what_is_out_of_range_is_a_sentence),
                                        cmocka_unit_test(each_reply_is_read_as_what_it_was),
-                                       cmocka_unit_test(what_is_no_reply_is_told_apart)};
+                                       cmocka_unit_test(what_is_no_reply_is_told_apart),
+                                       cmocka_unit_test(what_its_template_refuses_reaches_no_model)};
     return cmocka_run_group_tests(tests, begin, end);
 }
