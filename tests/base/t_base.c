@@ -174,9 +174,35 @@ static void random_numbers_and_hashes_are_functions_of_their_inputs(void **state
     arena_drop(&a);
 }
 
+/* A process that was killed may have left a file of that name, and this one may have its number. */
+static void a_replacement_clears_away_what_lies_beside(void **state)
+{
+    char folder[] = "/tmp/hone-base-XXXXXX", **names;
+    struct arena a = arena_make(0);
+    struct text got;
+    struct err err;
+    int n;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    const char *path = path_join(&a, folder, "file");
+    const char *beside = arena_printf(&a, "%s.tmp-%d", path, (int)getpid());
+    FILE *f = fopen(beside, "w");
+    assert_true(f && fputs("half", f) >= 0 && fclose(f) == 0);
+    assert_true(file_replace(path, TEXT("whole"), &err));
+    assert_true(file_read(&got, path, 100, &a, &err) && text_is(got, "whole"));
+    assert_true(dir_make(path_join(&a, folder, "sub/full"), &err));
+    assert_false(file_replace(path_join(&a, folder, "sub"), TEXT("x"), &err)); /* it is a folder */
+    assert_non_null(strstr(err.text, "cannot rename"));
+    assert_true(dir_list(&names, &n, folder, &a, &err));
+    assert_int_equal(n, 2); /* the file and the folder */
+    assert_true(dir_remove(folder, &err));
+    arena_drop(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_replacement_clears_away_what_lies_beside),
         cmocka_unit_test(an_error_keeps_its_sentence_and_gets_a_place),
         cmocka_unit_test(a_sentence_holds_nothing_that_acts_on_a_terminal),
         cmocka_unit_test(an_arena_gives_zeroed_aligned_memory_and_takes_it_back),
