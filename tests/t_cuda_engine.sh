@@ -36,7 +36,7 @@ esac
 # ---- whole runs ----
 ln -f "$B/hone" "$B/cuda/ref/hone" && ln -sf "$B/hone-cpu.so" "$B/cuda/ref/hone-cpu.so"
 hone=$B/cuda/ref/hone
-printf 'dtype: bf16\ndevice: auto\nlearning_rate: 1e-2\n%s\n' "$stages" | profile gpu.yaml
+printf 'dtype: bf16\ndevice: cuda\nlearning_rate: 1e-2\n%s\n' "$stages" | profile gpu.yaml
 printf 'dtype: fp32\ndevice: cuda:0\nlearning_rate: 1e-2\n%s\n' "$stages" | profile gpu32.yaml
 says() { grep -q "$1" "$dir/out"; }
 
@@ -50,7 +50,9 @@ no_library() { says 'products hone .*no cuBLASLt' && says '^cuBLASLt *libcublasL
 check "doctor says that cuBLASLt is missing and what does products then" no_library
 
 "$hone" check "$dir/gpu.yaml" > "$dir/out" 2>&1
-check "auto takes the GPU" says '^device: "cuda:0"'
+check "a GPU that is asked for is pinned by its number" says '^device: "cuda:0"'
+"$hone" check "$dir/full.yaml" > "$dir/out" 2>&1
+check "auto stays on the processor" says '^device: "cpu"'
 FAKE_MEMORY=320000000 "$hone" check "$dir/gpu.yaml" > "$dir/out" 2>&1
 check "a plan that a GPU has no memory for is refused" says 'needs .* at least and .* can be had'
 FAKE_DEVICES=0 "$hone" check "$dir/gpu32.yaml" > "$dir/out" 2>&1

@@ -73,6 +73,7 @@ int cli_plan(struct cli *c, struct profile *profile, struct plan_inputs *in, str
     struct shown shown = {0};
     *in = (struct plan_inputs){.profile = profile, .places = &c->places, .machine = machine};
     if (!machine_probe(machine, &c->places, c->a, &c->err)) return refuse(EXIT_FAILED, &c->err);
+    if (machine_wants_gpu(profile->device, c->o.backend)) machine_gpus(machine, &c->places, c->a);
     if (!machine_choose(machine, profile->device, c->o.backend, &c->err))
         return refuse(EXIT_USAGE, &c->err);
     in->data.pool = pool_make(c->o.threads > 0 ? (int)c->o.threads : 0);

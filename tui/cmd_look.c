@@ -285,7 +285,6 @@ int cmd_models(struct cli *c)
     int n;
     struct buf b = buf_make(c->a);
     if (!machine_probe(&machine, &c->places, c->a, &c->err) ||
-        !machine_choose(&machine, "auto", NULL, &c->err) ||
         !models_list(&list, &n, &c->places, &machine, c->a, &c->err))
         return refuse(EXIT_FAILED, &c->err);
     if (c->o.json) put_machine(&b, &machine);
@@ -340,6 +339,7 @@ int cmd_doctor(struct cli *c)
            c->places.program, c->places.plugins, c->places.assets, c->places.home,
            c->places.config);
     if (!machine_probe(&m, &c->places, c->a, &c->err)) return refuse(EXIT_FAILED, &c->err);
+    machine_gpus(&m, &c->places, c->a);
     printf("processor %s, %d threads, kernels %s, products %s\n", m.device.name, m.device.threads,
            m.device.isa, m.device.library);
     printf("peak      %.0f GF/s fp32, %.0f GF/s bf16 (measured)\n", m.peak_f32 / 1e9,

@@ -88,7 +88,7 @@ static bool ask(const struct json **list, const struct json **whole, const char 
     return (*list && (*list)->kind == JSON_ARRAY) || fail(err, "%s: %s is no list", where, key);
 }
 
-void gpus_probe(struct machine *m, const struct places *p, struct arena *a)
+void machine_gpus(struct machine *m, const struct places *p, struct arena *a)
 {
     struct err err = {{0}};
     const struct json *list, *whole;
@@ -141,12 +141,14 @@ int device_index(const char *device, struct err *err)
     return -1;
 }
 
+bool machine_wants_gpu(const char *device, const char *backend)
+{
+    return strncmp(backend ? backend : device, "cuda", 4) == 0;
+}
+
 bool machine_choose(struct machine *m, const char *device, const char *backend, struct err *err)
 {
-    bool cuda = backend ? strcmp(backend, "cuda") == 0
-                        : strncmp(device, "cuda", 4) == 0 ||
-                              (strcmp(device, "auto") == 0 && m->n_gpus > 0);
-    if (!cuda) return true;
+    if (!machine_wants_gpu(device, backend)) return true;
     int index = device_index(device, err);
     if (index < 0) return false;
     if (m->n_gpus == 0)

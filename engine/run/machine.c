@@ -289,6 +289,5 @@ bool machine_probe(struct machine *out, const struct places *p, struct arena *a,
     pool_memory(&total, &out->device.memory_free);
     if (total > 0) out->device.memory_total = total;
     snprintf(out->device_name, sizeof out->device_name, "cpu");
-    gpus_probe(out, p, a);
     return true;
 }

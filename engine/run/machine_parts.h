@@ -13,6 +13,4 @@ bool machine_ask(struct buf *said, const char *program, const char *what, struct
 /* ---- gpus.c ---- */
 bool gpus_measure(struct buf *json, const struct places *p, struct err *err);
 bool libraries_measure(struct buf *json);
-/* Fills the GPUs, or why there are none. */
-void gpus_probe(struct machine *m, const struct places *p, struct arena *a);
 #endif

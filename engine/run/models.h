@@ -34,8 +34,12 @@ struct machine {
     char gpu_problem[256];               /* why there is none, or "" */
 };
 bool machine_probe(struct machine *out, const struct places *p, struct arena *a, struct err *err);
-/* Takes the device that a profile names (auto: the first GPU, else the processor); a backend that
- * was asked for (NULL: none) wins over it. One GPU: a list of several is refused. */
+/* Fills the GPUs, or why there are none. A driver takes a second to begin, so it is asked where a GPU
+ * is wanted (by a profile's device, or a backend that was asked for; NULL: none) or shown. */
+void machine_gpus(struct machine *m, const struct places *p, struct arena *a);
+bool machine_wants_gpu(const char *device, const char *backend);
+/* Takes the device that a profile names (auto: the processor); a backend that was asked for (NULL:
+ * none) wins over it. One of the GPUs that machine_gpus found: a list of several is refused. */
 bool machine_choose(struct machine *m, const char *device, const char *backend, struct err *err);
 /* "cuda", "cuda:2" and NULL's 0; -1: several, err says that they are not used yet. */
 int device_index(const char *device, struct err *err);

@@ -79,8 +79,7 @@ struct run_hooks {
 };
 struct run_options { const char *backend; int threads; /* NULL: the profile's device; 0: all cores */ };
 /* The queue in which a run waits for its device, by its profile and these options: "cpu", "cuda-0". */
-const char *run_queue(const char *dir, const struct run_options *o, const struct places *places,
-                      struct arena *a);
+const char *run_queue(const char *dir, const struct run_options *o, struct arena *a);
 /* Trains run folder `dir` from its newest good checkpoint (or the start) to its end, an order to stop, or an
  * error; what happened is in the events, the last one a `state`. The caller holds the lock. */
 bool run_train(const char *dir, const struct run_options *o, const struct run_hooks *hooks,

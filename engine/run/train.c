@@ -28,20 +28,15 @@ static void peaks(struct train *t)
     t->machine.peak_bf16 = t->k->peak(t->device, BF16);
 }
 
-/* The backend that was asked for, else that of the profile's device; auto: a GPU where there is one.
- */
-static const char *backend_wanted(const struct run_options *o, const char *device,
-                                  const struct places *places)
+/* The backend that was asked for, else that of the profile's device. auto is the processor: a GPU is
+ * used where it is asked for, until the GPU's backend has been seen on a device. */
+static const char *backend_wanted(const struct run_options *o, const char *device)
 {
-    char why[400];
     if (o->backend) return o->backend;
-    if (strcmp(device, "auto") != 0) return strncmp(device, "cuda", 4) == 0 ? "cuda" : "cpu";
-    const struct kernels *cuda = kernels_load("cuda", places->plugins, why, sizeof why);
-    return cuda && cuda->count() > 0 ? "cuda" : "cpu";
+    return strncmp(device, "cuda", 4) == 0 ? "cuda" : "cpu";
 }
 
-const char *run_queue(const char *dir, const struct run_options *o, const struct places *places,
-                      struct arena *a)
+const char *run_queue(const char *dir, const struct run_options *o, struct arena *a)
 {
     struct profile p;
     struct problems problems = {0};
@@ -49,14 +44,14 @@ const char *run_queue(const char *dir, const struct run_options *o, const struct
     if (!profile_read(&p, run_path(a, dir, "profile.yaml"), NULL, 0, &problems, a, &err))
         return "cpu";
     int index = device_index(p.device, &err);
-    bool cuda = strcmp(backend_wanted(o, p.device, places), "cuda") == 0 && index >= 0;
+    bool cuda = strcmp(backend_wanted(o, p.device), "cuda") == 0 && index >= 0;
     return cuda ? arena_printf(a, "cuda-%d", index) : "cpu";
 }
 
 static bool device_open(struct train *t, struct err *err)
 {
     char why[400];
-    const char *name = backend_wanted(t->options, t->profile.device, t->places);
+    const char *name = backend_wanted(t->options, t->profile.device);
     bool cuda = strcmp(name, "cuda") == 0;
     int index = cuda ? device_index(t->profile.device, err) : 0;
     if (index < 0) return false;

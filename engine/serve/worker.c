@@ -187,7 +187,7 @@ static bool wait_turn(struct worker *w, struct ticket *t, bool *stopped, struct 
     char ahead[64] = "";
     struct journal j = JOURNAL_CLOSED;
     *stopped = false;
-    const char *queue = run_queue(w->run_dir, w->options, w->places, a);
+    const char *queue = run_queue(w->run_dir, w->options, a);
     if (!ticket_take(t, w->places->home, queue, path_base(w->run_dir), err)) return false;
     if (ticket_is_first(t, ahead)) return true;
     if (!journal_open(&j, w->run_dir, a, err)) return false;

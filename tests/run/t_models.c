@@ -401,7 +401,7 @@ static void a_profile_gets_the_processor_or_one_gpu(void **s)
     (void)s;
     static const struct { const char *device, *backend, *gets, *says; int gpus; } rows[] = {
         {"auto", NULL, "cpu", NULL, 0},
-        {"auto", NULL, "cuda:0", NULL, 2},
+        {"auto", NULL, "cpu", NULL, 2},
         {"cpu", NULL, "cpu", NULL, 2},
         {"cuda", NULL, "cuda:0", NULL, 2},
         {"cuda:1", NULL, "cuda:1", NULL, 2},
@@ -449,6 +449,8 @@ static void gpus_are_what_the_plug_in_says(void **s)
         struct machine m;
         put_program(arena_printf(&arena, "#!/bin/sh\n[ \"$3\" = cuda ] && echo '%s'\n", rows[i].says));
         assert_true(machine_probe(&m, &p, &arena, &err));
+        assert_int_equal(m.n_gpus, 0); /* nobody asked */
+        machine_gpus(&m, &p, &arena);
         assert_int_equal(m.n_gpus, rows[i].n);
         if (!strstr(m.gpu_problem, rows[i].problem)) fail_msg("%s", m.gpu_problem);
         if (m.n_gpus) assert_int_equal(m.gpus[0].device.memory_free, 70);
@@ -456,6 +458,7 @@ static void gpus_are_what_the_plug_in_says(void **s)
     p.plugins = in_folder("without-cuda");
     struct machine m;
     assert_true(machine_probe(&m, &p, &arena, &err));
+    machine_gpus(&m, &p, &arena);
     assert_non_null(strstr(m.gpu_problem, "built without CUDA"));
 }
 
