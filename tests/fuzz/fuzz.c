@@ -294,8 +294,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     if (seconds > SECONDS_MOST) fprintf(stderr, "%zu bytes took %.2f s\n", n, seconds);
     HOLDS(seconds <= SECONDS_MOST);
     if (++runs > 2) { /* the first ones open what stays open */
-        kept += live;
-        HOLDS(kept <= fuzz_limits.kept);
+        kept += live; /* the library keeps some lines of a path's first use, a leak adds up */
+        HOLDS(kept <= fuzz_limits.kept + 16384);
         HOLDS(lowest_descriptor() == descriptor);
     }
     return 0;
