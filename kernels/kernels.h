@@ -111,7 +111,8 @@ struct slot {
 enum { MOMENT_BLOCK = 256, MOMENT_SIGNED = 7, MOMENT_UNSIGNED = 8 };
 #define MOMENT_LEAST 1e-30f
 
-/* Causal; heads is a multiple of kv_heads (GQA); head_dim is even and at most ATTENTION_HEAD_DIM. */
+/* Causal; heads is a multiple of kv_heads (GQA); head_dim is even and at most ATTENTION_HEAD_DIM,
+ * scale is above 0. */
 #define ATTENTION_HEAD_DIM 256
 struct attention { int heads, kv_heads, head_dim; float scale; };
 
