@@ -69,13 +69,6 @@ bool libraries_measure(struct buf *json)
 
 /* ---- asking ---- */
 
-static void copy_text(char *to, size_t size, const struct json *o, const char *key)
-{
-    const struct json *v = json_get(o, key);
-    bool text = v && v->kind == JSON_TEXT;
-    snprintf(to, size, "%.*s", text ? (int)v->text.n : 0, text ? v->text.p : "");
-}
-
 static bool ask(const struct json **list, const struct json **whole, const char *what,
                 const char *key, const struct places *p, struct arena *a, struct err *err)
 {
@@ -99,7 +92,7 @@ void machine_gpus(struct machine *m, const struct places *p, struct arena *a)
         return;
     }
     if (ask(&list, &whole, "cuda", "gpus", p, a, &err)) {
-        copy_text(m->gpu_problem, sizeof m->gpu_problem, whole, "problem");
+        device_text(m->gpu_problem, sizeof m->gpu_problem, whole, "problem");
         for (int i = 0; i < list->n && m->n_gpus < GPUS_MOST; i++)
             if (device_take(&m->gpus[m->n_gpus], &list->items[i], "hone engine --probe", &err))
                 m->n_gpus++;
@@ -116,10 +109,10 @@ bool machine_libraries(struct library_line **out, int *n, const struct places *p
     *out = NEW_N(a, struct library_line, *n);
     for (int i = 0; i < *n; i++) {
         struct library_line *l = &(*out)[i];
-        copy_text(l->name, sizeof l->name, &list->items[i], "name");
-        copy_text(l->version, sizeof l->version, &list->items[i], "version");
-        copy_text(l->path, sizeof l->path, &list->items[i], "path");
-        copy_text(l->why, sizeof l->why, &list->items[i], "why");
+        device_text(l->name, sizeof l->name, &list->items[i], "name");
+        device_text(l->version, sizeof l->version, &list->items[i], "version");
+        device_text(l->path, sizeof l->path, &list->items[i], "path");
+        device_text(l->why, sizeof l->why, &list->items[i], "why");
     }
     return true;
 }

@@ -81,11 +81,11 @@ bool machine_measure(struct buf *json, const char *backend, const struct places 
 
 /* ---- asking ---- */
 
-static void copy_text(char *to, size_t size, const struct json *o, const char *key)
+void device_text(char *to, size_t size, const struct json *o, const char *key)
 {
     const struct json *v = json_get(o, key);
-    snprintf(to, size, "%.*s", v && v->kind == JSON_TEXT ? (int)v->text.n : 0,
-             v && v->kind == JSON_TEXT ? v->text.p : "");
+    bool text = v && v->kind == JSON_TEXT;
+    snprintf(to, size, "%.*s", text ? (int)v->text.n : 0, text ? v->text.p : "");
 }
 
 static bool read_info(struct device_info *d, const struct json *o, const char *where,
@@ -93,10 +93,10 @@ static bool read_info(struct device_info *d, const struct json *o, const char *w
 {
     int64_t threads = 0, rows = 0, cols = 0, f32 = 0, bf16 = 0, scratch = 0, shared = 0,
             fast = 0;
-    copy_text(d->backend, sizeof d->backend, o, "backend");
-    copy_text(d->name, sizeof d->name, o, "name");
-    copy_text(d->isa, sizeof d->isa, o, "isa");
-    copy_text(d->library, sizeof d->library, o, "library");
+    device_text(d->backend, sizeof d->backend, o, "backend");
+    device_text(d->name, sizeof d->name, o, "name");
+    device_text(d->isa, sizeof d->isa, o, "isa");
+    device_text(d->library, sizeof d->library, o, "library");
     if (!json_get_int(&threads, o, "threads", 1, 100000, where, err) ||
         !json_get_int(&d->memory_total, o, "memory_total", 0, INT64_MAX, where, err) ||
         !json_get_int(&d->memory_free, o, "memory_free", 0, INT64_MAX, where, err) ||

@@ -7,6 +7,8 @@
 /* Fields of an object that is being written: "device", "peak_f32", "peak_bf16". */
 void device_put(struct buf *b, const struct device_info *d, double peak_f32, double peak_bf16);
 bool device_take(struct gpu *out, const struct json *o, const char *where, struct err *err);
+/* A field as text, cut to size; "" where there is none. */
+void device_text(char *to, size_t size, const struct json *o, const char *key);
 /* What `hone engine --probe WHAT` says; false: why it could not. */
 bool machine_ask(struct buf *said, const char *program, const char *what, struct err *err);
 
